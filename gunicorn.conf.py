@@ -1,0 +1,26 @@
+"""How gunicorn serves Tallybox: `gunicorn wsgi` needs nothing else. See https://docs.gunicorn.org/en/stable/settings.html."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path[:0] = [str(ROOT), str(ROOT / "site")]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+
+import settings  # noqa: E402 - site/ has just been put on the path
+
+if not settings.SECRET_KEY:
+    sys.exit("SECRET_KEY is not set. Allowed: 50 or more random characters, the same for every web process.")
+
+wsgi_app = "wsgi"
+chdir = str(ROOT)
+pythonpath = str(ROOT / "site")
+bind = f"127.0.0.1:{settings.PORT}"
+workers = 2
+worker_class = "gthread"  # A slow client must not hold up the others.
+threads = 16
+timeout = 60  # Seconds without a sign of life from a worker; a long upload keeps giving them.
+graceful_timeout = 10  # Seconds for requests in flight on SIGTERM; platforms kill after 15.
+preload_app = True  # Workers share the memory of the loaded code, and a bad setting stops the start.
+control_socket_disable = True

@@ -1,0 +1,166 @@
+"""An upload: one file that a person handed in, and what happens to it."""
+
+import uuid
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.files.uploadedfile import UploadedFile
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from uploads.models.heartbeat import Heartbeat
+
+MAX_ATTEMPTS = 3  # A file that crashed its parser, or its worker, so often is not tried again.
+SAFE_EXTENSION_LENGTH = 10  # characters, the dot included
+
+
+def stored_path(upload: "Upload", name: str) -> str:
+    """Return `uploads/<date>/<random id>` with the name's extension where that is short and plain ASCII."""
+    extension = PurePath(name).suffix.lower()
+    safe = extension[1:].isascii() and extension[1:].isalnum() and len(extension) <= SAFE_EXTENSION_LENGTH
+    return f"uploads/{upload.created_at:%Y-%m-%d}/{upload.public_id.hex}{extension if safe else ''}"
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser, visitor: uuid.UUID | None) -> Self:
+        """Keep what a person may see: staff all, others their own account's and their own browser's."""
+        if getattr(user, "is_staff", False):
+            return self
+        own = Q(visitor=visitor) if visitor else Q(pk__in=[])
+        return self.filter(own | Q(owner=user) if user.is_authenticated else own)
+
+    def unfinished(self) -> Self:
+        return self.filter(status__in=[Upload.Status.PENDING, Upload.Status.PROCESSING])
+
+    def abandoned(self) -> Self:
+        """Keep those whose worker is not alive any more."""
+        alive = Heartbeat.objects.alive().values("pk")
+        return self.filter(Q(holder=None) | ~Q(holder__in=alive), status=Upload.Status.PROCESSING)
+
+    def claim(self, pk: int, holder: uuid.UUID) -> "Upload | None":
+        """Take a pending upload for processing and count the attempt; None when somebody else has it or it is done.
+
+        The filtered UPDATE decides the race between workers, and it commits before the file is opened.
+        """
+        taken = self.filter(pk=pk, status=Upload.Status.PENDING).update(
+            status=Upload.Status.PROCESSING,
+            holder=holder,
+            started_at=timezone.now(),
+            attempts=F("attempts") + 1,
+        )
+        return self.get(pk=pk) if taken else None
+
+    def send_again(self) -> int:
+        """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
+        fields = {"attempts": 0, "error": "", "holder": None, "sent_at": None, "processed_at": None}
+        return self.exclude(status=Upload.Status.PROCESSING).update(status=Upload.Status.PENDING, **fields)
+
+
+class UploadManager(models.Manager["Upload"]):
+    def receive(self, files: list["UploadedFile[bytes]"], **origin: Any) -> list["Upload"]:
+        """Store the files and their rows, all or none.
+
+        A connection that breaks in the very commit leaves the files: whether the rows are there nobody knows then.
+
+        Raises:
+            OSError: the media mount refuses; no row and no file remains.
+            django.db.Error: the database refuses; no row and no file remains.
+        """
+        uploads = [Upload(name=str(file.name), file=file, size=file.size or 0, **origin) for file in files]
+        with transaction.atomic():
+            try:
+                for upload in uploads:
+                    upload.save()
+            except BaseException:
+                for upload in uploads:
+                    if upload.file._committed:  # type: ignore[attr-defined]  # The rename to its place has happened.
+                        upload.file.storage.delete(str(upload.file.name))
+                raise
+        return uploads
+
+
+class Upload(models.Model):
+    """One file that a person handed in, and what is known of it."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        PROCESSING = "processing"
+        READY = "ready"
+        FAILED = "failed"
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="Its address; a secret.")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
+    visitor = models.UUIDField(null=True, blank=True, db_index=True, help_text="The browser it came from.")
+    name = models.CharField(max_length=255, help_text="The user's file name: a label, never a path.")
+    file = models.FileField(upload_to=stored_path)
+    size = models.BigIntegerField(help_text="Bytes.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    content_type = models.CharField(max_length=100, blank=True, help_text="Told from the bytes.")
+    metadata = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True, help_text="Why it failed, for a person.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Counted before the file is opened.")
+    holder = models.UUIDField(null=True, blank=True, help_text="The worker that has claimed it.")
+    sent_at = models.DateTimeField(
+        null=True, default=timezone.now, editable=False, help_text="When its message was sent, or is due; empty: not."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = UploadManager.from_queryset(UploadQuerySet)()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["status", "id"], name="upload_status"),
+            models.Index(fields=["processed_at"], name="upload_processed_at"),
+            models.Index(
+                fields=["status", "sent_at"],
+                condition=Q(status__in=["pending", "processing"]),
+                name="upload_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("uploads:detail", args=[self.public_id])
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in (self.Status.READY, self.Status.FAILED)
+
+    @property
+    def attempts_are_used_up(self) -> bool:
+        return self.attempts >= MAX_ATTEMPTS
+
+    def finish(self, metadata: dict[str, Any]) -> bool:
+        """Store what was read. False, here and below: this claim is no longer held, and nothing was stored."""
+        content_type = metadata["content_type"]
+        return self._settle(
+            status=self.Status.READY, metadata=metadata, content_type=content_type, processed_at=timezone.now()
+        )
+
+    def fail(self, reason: str) -> bool:
+        """Store why it cannot be read."""
+        return self._settle(status=self.Status.FAILED, error=reason, processed_at=timezone.now())
+
+    def release(self, *, due: datetime | None) -> bool:
+        """Let another attempt have it, whose message is due then; None: nobody has sent one."""
+        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due)
+
+    def hand_back(self, *, due: datetime | None) -> bool:
+        """Release it without counting this attempt: the file is not to blame."""
+        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due, attempts=self.attempts - 1)
+
+    def _settle(self, **fields: Any) -> bool:
+        # Worker and attempt are the claim's name: whoever takes the row later is another or counts one more.
+        claim = Upload.objects.filter(
+            pk=self.pk, status=self.Status.PROCESSING, holder=self.holder, attempts=self.attempts
+        )
+        return bool(claim.update(**fields))

@@ -1,0 +1,45 @@
+// The page works without this script. It spares a person the wait for a refusal, and lets files drop anywhere.
+(() => {
+  const form = document.querySelector("form.drop");
+  if (!form) return;
+  const input = form.querySelector("input[type=file]");
+  const refusal = document.getElementById("refusal");
+  const limit = Number(form.dataset.maxSize);
+  const limitText = document.getElementById("limits").textContent;
+
+  const refuse = (sentence) => {
+    refusal.textContent = sentence;
+    refusal.hidden = false;
+  };
+
+  form.addEventListener("submit", (event) => {
+    const files = [...input.files];
+    const large = files.find((file) => file.size > limit);
+    if (large) refuse(`“${large.name}” is too large. ${limitText}`);
+    else if (files.reduce((sum, file) => sum + file.size, 0) > limit) refuse(`These files are too large together. ${limitText}`);
+    else if (files.length > 100) refuse(`These are ${files.length} files. ${limitText}`);
+    else {
+      refusal.hidden = true;
+      form.querySelector("button").textContent = "Sending…";
+      return;
+    }
+    event.preventDefault();
+  });
+
+  const carriesFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  document.addEventListener("dragleave", () => form.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    form.classList.remove("over");
+    input.files = event.dataTransfer.files;
+    form.requestSubmit();
+  });
+  // A page that the browser shows again from its memory is ready to send once more.
+  window.addEventListener("pageshow", () => (form.querySelector("button").textContent = "Send"));
+})();
