@@ -1,0 +1,52 @@
+"""What a file is: its size, type and digest, and what an extractor for its type reads from it.
+
+An extractor is one function per format family, from an open binary file to a dict that JSON can hold. It runs in a
+child process (`sandbox`); whatever it raises means that the file could not be read.
+"""
+
+import hashlib
+from typing import IO, TYPE_CHECKING, Any
+
+from uploads.metadata.content_type import HEAD, content_type_of
+from uploads.metadata.sandbox import extract
+
+if TYPE_CHECKING:
+    from uploads.models import Upload
+
+BLOCK = 2**20  # bytes
+
+#: The start of a content type → the module whose `extract` reads such files. The longest match wins.
+EXTRACTORS = {
+    "image/": "uploads.metadata.image",
+    "image/vnd.microsoft.icon": "uploads.metadata.icon",
+}
+
+
+def read(upload: "Upload") -> dict[str, Any]:
+    """Return the upload's `name`, `size` (bytes), `content_type`, `sha256` (hex) and what its extractor adds.
+
+    Raises:
+        OSError: the file is missing on the media mount or cannot be read.
+        ParserCrashed: the file made its parser die, hang or run wild.
+    """
+    with upload.file.storage.open(str(upload.file.name), "rb") as file:
+        content_type = content_type_of(file.read(HEAD))
+        file.seek(0)
+        size, sha256 = digest(file)
+        extractor = extractor_for(content_type)
+        extracted = extract(extractor, sorted(set(EXTRACTORS.values())), file) if extractor else {}
+    return {"name": upload.name, "size": size, "content_type": content_type, "sha256": sha256, **extracted}
+
+
+def digest(file: IO[bytes]) -> tuple[int, str]:
+    """Return the size in bytes and the SHA-256, read in blocks."""
+    size, sha256 = 0, hashlib.sha256()
+    while block := file.read(BLOCK):
+        size += len(block)
+        sha256.update(block)
+    return size, sha256.hexdigest()
+
+
+def extractor_for(content_type: str) -> str | None:
+    prefixes = [prefix for prefix in EXTRACTORS if content_type.startswith(prefix)]
+    return EXTRACTORS[max(prefixes, key=len)] if prefixes else None

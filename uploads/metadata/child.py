@@ -1,0 +1,68 @@
+"""The parser's process: it gets open files and answers with what its extractors read from them.
+
+It runs no Django and holds no connection; its environment is empty, its rights are taken away before the first file
+comes, and all it can do with its answer is to write JSON to the one socket it has. Started by `sandbox.py` as
+`python -m uploads.metadata.child MODULE ...`, the socket as its standard input.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import IO, Any
+
+from uploads.metadata.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY
+
+Extractor = Callable[[IO[bytes]], dict[str, Any]]
+
+
+def main(modules: list[str]) -> None:
+    extractors = {module: import_module(module).extract for module in modules}
+    channel = socket.socket(fileno=os.dup(0))
+    drop_rights()
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(channel, 1024, 1)
+        if not request:
+            return
+        allow_more_cpu()
+        with open(descriptors[0], "rb") as file:
+            file.seek(0)  # The position is the sender's.
+            answer = read(extractors[request.decode()], file)
+        channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def read(extractor: Extractor, file: IO[bytes]) -> dict[str, Any]:
+    """Return `{"metadata": ...}`, or `{"error": ...}` where the extractor could make nothing of the file."""
+    try:
+        return {"metadata": extractor(file)}
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
+def drop_rights() -> None:
+    """Leave only reading and thinking, and that within limits. See setrlimit(2)."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    limits = {"AS": MEMORY, "CORE": 0, "FSIZE": 0, "NOFILE": OPEN_FILES, "NPROC": 0}
+    for name, limit in limits.items():
+        with contextlib.suppress(ValueError, OSError):  # Macs refuse a limit on address space.
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+
+
+def allow_more_cpu() -> None:
+    """Give each file its own allowance; past it the kernel ends this process with SIGXCPU."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent = int(usage.ru_utime + usage.ru_stime)
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,133 @@
+"""A process's sign of life: a thread that says every few seconds that this worker, or the scheduler, is there.
+
+The worker's also gives up what the worker holds and nobody works on, and stops the worker when its watchdog is gone.
+"""
+
+import logging
+import os
+import select
+import signal
+import struct
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+from dramatiq import Broker, Middleware, Worker
+
+from uploads.metadata.sandbox import children
+from uploads.models import Heartbeat, Upload
+from uploads.models.heartbeat import INTERVAL
+
+logger = logging.getLogger(__name__)
+
+INSTANCE = uuid.uuid4()  # This process: Dramatiq's worker processes import this module each on their own.
+working_on: set[int] = set()  # The uploads that threads of this process are at.
+BEAT = struct.Struct("=i")  # A process id, as told to the watchdog.
+
+
+@contextmanager
+def at_work(upload_id: int) -> Iterator[None]:
+    working_on.add(upload_id)
+    try:
+        yield
+    finally:
+        working_on.discard(upload_id)
+
+
+class Pulse(Thread):
+    """Says that a process of a role (see Heartbeat.Role) lives, until it is stopped.
+
+    A database that is away is logged and tried again at the next beat.
+    """
+
+    def __init__(self, role: str, *, also: Callable[[], None] = lambda: None) -> None:
+        super().__init__(name="Pulse", daemon=True)
+        self.role = role
+        self.also = also
+        self.stopped = Event()
+
+    def run(self) -> None:
+        self.beat()
+        while not self.stopped.wait(INTERVAL.total_seconds()):
+            self.beat()
+        connection.close()
+
+    def beat(self) -> None:
+        try:
+            close_old_connections()
+            Heartbeat.objects.beat(INSTANCE, self.role)
+            self.also()
+        except DatabaseError as error:
+            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, str(error).strip())
+
+    def stop(self) -> None:
+        """Stop beating and take this process off the list."""
+        self.stopped.set()
+        self.join(timeout=INTERVAL.total_seconds())
+        try:
+            Heartbeat.objects.filter(pk=INSTANCE).delete()
+        except DatabaseError as error:
+            logger.warning("heartbeat not removed, the database failed error=%s", str(error).strip())
+
+
+class PulseMiddleware(Middleware):
+    """Gives a worker process its pulse, and hands back at shutdown what was not finished in time."""
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        self.pulse = Pulse("worker", also=give_up_abandoned)
+        self.pulse.start()
+        Thread(target=keep_watchdog_informed, args=[worker], name="Watchdog", daemon=True).start()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        try:
+            hand_back_unfinished()
+        except DatabaseError as error:
+            logger.error("not handed back, the database failed error=%s", str(error).strip())
+        self.pulse.stop()
+        children.trim(older_than=0, keep=0)
+
+
+def give_up_abandoned() -> None:
+    """Give up what this worker holds and no thread is at: an error in the wrong moment left it so."""
+    children.trim()
+    held = Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE)
+    for upload in held.exclude(pk__in=list(working_on)):
+        logger.warning("nobody is at it upload_id=%s attempt=%s", upload.pk, upload.attempts)
+        if upload.attempts_are_used_up:
+            upload.fail(f"Reading it ended {upload.attempts} times in an error of ours, which was logged.")
+        else:
+            upload.release(due=None)
+
+
+def hand_back_unfinished() -> None:
+    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE):
+        if upload.hand_back(due=None):
+            logger.info("handed back upload_id=%s", upload.pk)
+
+
+def keep_watchdog_informed(worker: Worker) -> None:
+    """Tell the watchdog that all threads live; stop this process when the watchdog does not.
+
+    TALLYBOX_WATCHDOG names two descriptors, set by `rundramatiq`: one to write beats to, one that closes with it.
+    """
+    descriptors = os.environ.get("TALLYBOX_WATCHDOG")
+    if not descriptors:
+        return
+    beats, lifeline = map(int, descriptors.split(","))
+    watched = True
+    while watched:
+        with suppress(BrokenPipeError):  # The lifeline is closed, too, then.
+            if all_alive(worker):
+                os.write(beats, BEAT.pack(os.getpid()))
+        closed, _, _ = select.select([lifeline], [], [], INTERVAL.total_seconds())
+        watched = not closed
+    logger.critical("the watchdog is gone, stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def all_alive(worker: Any) -> bool:
+    return all(thread.is_alive() for thread in [*worker.consumers.values(), *worker.workers])
