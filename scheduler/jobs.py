@@ -1,0 +1,44 @@
+"""Which message the clock sends, and how often."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apscheduler.triggers.base import BaseTrigger
+from django.conf import settings
+from dramatiq import Actor
+
+from uploads.actors import audit_files, email_report, requeue_stalled
+from uploads.triggers import DAY, every
+
+RECOVERY = 5  # seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """An actor to be sent a message whenever the trigger fires, with what `arguments` makes of the tick's UTC time."""
+
+    actor: Actor[..., Any]
+    trigger: BaseTrigger
+    arguments: Callable[[datetime], tuple[str, ...]] = lambda slot: ()
+    log_level: int = logging.INFO
+
+    def enqueue(self, slot: datetime) -> None:
+        """Send the message for one slot; it expires when the next slot comes, so that downtime makes no backlog."""
+        upcoming = self.trigger.get_next_fire_time(slot, slot)
+        age = int((upcoming - slot).total_seconds() * 1000) if upcoming else None  # milliseconds
+        self.actor.send_with_options(args=self.arguments(slot), max_age=age)
+
+
+def slot_as_text(slot: datetime) -> tuple[str]:
+    return (slot.isoformat(),)
+
+
+def all_jobs() -> list[Job]:
+    return [
+        Job(email_report, settings.REPORT_SCHEDULE, slot_as_text),
+        Job(requeue_stalled, every(RECOVERY), log_level=logging.DEBUG),
+        Job(audit_files, every(DAY)),
+    ]

@@ -1,0 +1,38 @@
+import signal
+from threading import Thread
+from typing import Any
+
+from apscheduler.events import EVENT_SCHEDULER_STARTED
+from apscheduler.schedulers.blocking import BlockingScheduler
+from django.core.management.base import BaseCommand
+
+from scheduler.clock import build_clock
+from scheduler.jobs import all_jobs
+from uploads.pulse import Pulse
+
+
+class Command(BaseCommand):
+    help = "Runs the clock: sends the messages that are due, email_report by REPORT_SCHEDULE, until SIGTERM or SIGINT."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        jobs = all_jobs()
+        for job in jobs:
+            self.stdout.write(f"The clock sends {job.actor.actor_name}: {job.trigger}.")
+        clock = build_clock(jobs)
+        clock.add_listener(lambda event: stop_on_signals(clock), EVENT_SCHEDULER_STARTED)
+        pulse = Pulse("scheduler")
+        pulse.start()
+        clock.start()
+        pulse.stop()
+        self.stdout.write("The clock has stopped.")
+
+
+def stop_on_signals(clock: BlockingScheduler) -> None:
+    """Stop the clock on SIGTERM and SIGINT, from a thread: a tick that is being sent is sent to its end first."""
+
+    def stop(*args: object) -> None:
+        if clock.running:
+            Thread(target=clock.shutdown, kwargs={"wait": False}).start()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)

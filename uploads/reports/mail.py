@@ -1,0 +1,146 @@
+"""The report as a mail: composed from the tally, kept on its row, sent."""
+
+import logging
+import random
+from datetime import datetime, timedelta
+from smtplib import SMTPException, SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.defaultfilters import filesizeformat
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from uploads.models import Report
+from uploads.reports.export import Attachment, attachment
+from uploads.reports.tally import Tally, take_tally
+
+logger = logging.getLogger(__name__)
+
+LONGEST_DELAY = 30  # seconds between two attempts
+SKIPPED_KEPT = timedelta(days=7)
+KEPT = 1000  # reports whose mail stays readable; older rows keep their figures only
+
+
+class NotSent(Exception):
+    """The mail server did not take a report; the text is for a person."""
+
+    def __init__(self, reason: str, *, is_final: bool) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+
+
+def send(report: Report) -> timedelta | None:
+    """Mail a claimed report and record the outcome; return after how long to try again, None when it is settled.
+
+    What may pass (no connection, a hang, a 4xx answer) is tried again until the next report is due; what will not
+    pass (a 5xx answer) is not. See RFC 5321, section 4.2.1.
+    """
+    now, deadline = timezone.now(), next_slot(report.slot)
+    if report.attempts > 1 and deadline and now >= deadline:
+        report.fail(f"No worker could finish it before the next report was due. {report.error}".strip())
+        return None
+    try:
+        deliver(report)
+    except NotSent as error:
+        delay = timedelta(seconds=min(2**report.attempts, LONGEST_DELAY) * random.uniform(0.75, 1.25))
+        if error.is_final or not deadline or now + delay >= deadline:
+            report.fail(str(error))
+            logger.error("report failed slot=%s reason=%s", report.slot.isoformat(), error)
+            return None
+        report.release(str(error), due=now + delay)
+        logger.warning("report not sent yet slot=%s reason=%s", report.slot.isoformat(), error)
+        return delay
+    return None
+
+
+def next_slot(slot: datetime) -> datetime | None:
+    upcoming: datetime | None = settings.REPORT_SCHEDULE.get_next_fire_time(slot, slot)
+    return upcoming
+
+
+def deliver(report: Report) -> None:
+    """Mail a claimed report, or skip it where nothing changed.
+
+    Raises:
+        NotSent: the mail server cannot be reached or refuses.
+    """
+    tally = take_tally()
+    if settings.REPORT_WHEN == "changed" and nothing_changed(tally):
+        report.skip(tally.totals())
+        logger.info("report skipped, nothing changed slot=%s", report.slot.isoformat())
+        return
+    mail = compose(report, tally, attachment())
+    try:
+        mail.send()
+    except (OSError, SMTPException) as error:
+        raise NotSent(f"The mail could not be sent: {words_of(error)}", is_final=is_final(error)) from error
+    report.succeed()
+    logger.info("report sent slot=%s files=%s recipients=%s", report.slot.isoformat(), tally.files, report.recipients)
+    forget_old()
+
+
+def answers_of(error: Exception) -> list[tuple[int, bytes | str]]:
+    """Return the mail server's answers, code and words, where it gave any."""
+    if isinstance(error, SMTPRecipientsRefused):
+        return list(error.recipients.values())
+    return [(error.smtp_code, error.smtp_error)] if isinstance(error, SMTPResponseException) else []
+
+
+def is_final(error: Exception) -> bool:
+    answers = answers_of(error)
+    return isinstance(error, SMTPNotSupportedError) or (bool(answers) and all(code >= 500 for code, _ in answers))
+
+
+def words_of(error: Exception) -> str:
+    texts = [
+        f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
+        for code, words in answers_of(error)
+    ]
+    return "; ".join(dict.fromkeys(texts)) or str(error) or type(error).__name__
+
+
+def nothing_changed(tally: Tally) -> bool:
+    previous = Report.objects.sent().order_by("-slot").first()
+    return previous is not None and previous.totals == tally.totals()
+
+
+def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMultiAlternatives:
+    """Write the mail onto the report's row and return it, ready to send."""
+    context = {
+        "tally": tally,
+        "slot": report.slot,
+        "export": export,
+        "csv_url": settings.SITE_URL + reverse("uploads:csv"),
+        "site_url": settings.SITE_URL,
+    }
+    noun = "file" if tally.files == 1 else "files"
+    failed = f", {tally.failed} failed" if tally.failed else ""
+    report.keep(
+        subject=f"Tallybox: {tally.files} {noun}, {filesizeformat(tally.size)}{failed}".replace("\xa0", " "),
+        text=render_to_string("reports/mail.txt", context),
+        html=render_to_string("reports/mail.html", context),
+        totals=tally.totals(),
+        recipients=", ".join(settings.REPORT_RECIPIENTS),
+    )
+    mail = EmailMultiAlternatives(
+        report.subject, report.text, to=settings.REPORT_RECIPIENTS, headers={"Message-ID": message_id(report)}
+    )
+    mail.attach_alternative(report.html, "text/html")
+    if export:
+        mail.attach(export.name, export.content, export.content_type)
+    return mail
+
+
+def message_id(report: Report) -> str:
+    """Return the same id for the same slot, so that a mail server can drop a second copy (RFC 5322, 3.6.4)."""
+    domain = settings.DEFAULT_FROM_EMAIL.rstrip(">").rpartition("@")[2]
+    return f"<report-{report.slot:%Y%m%dT%H%M%S.%f}@{domain}>"
+
+
+def forget_old() -> None:
+    """Drop the text of the mails that have left the newest thousand, and the rows of ticks skipped long ago."""
+    leaving = Report.objects.sent().order_by("-slot").values("pk")[KEPT : KEPT + 100]
+    Report.objects.filter(pk__in=list(leaving.values_list("pk", flat=True))).update(html="", text="")
+    Report.objects.filter(status=Report.Status.SKIPPED, slot__lt=timezone.now() - SKIPPED_KEPT).delete()

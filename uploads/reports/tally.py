@@ -1,0 +1,90 @@
+"""The figures of a report: a few aggregate queries, whatever the number of files."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Max, QuerySet, Sum
+
+from uploads.models import Report, Upload
+
+SHOWN = 50  # newest files and newest failures, each in full
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many files of one status or type, and their bytes."""
+
+    name: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a report says, at the time of asking; `last` is the newest upload's key."""
+
+    by_status: list[Group]
+    by_type: list[Group]
+    since: datetime | None
+    arrived: Group
+    failures: list[Upload]
+    newest: list[Upload]
+    latest: datetime | None
+    last: int
+
+    @property
+    def files(self) -> int:
+        return sum(group.files for group in self.by_status)
+
+    @property
+    def size(self) -> int:
+        return sum(group.size for group in self.by_status)
+
+    @property
+    def failed(self) -> int:
+        return sum(group.files for group in self.by_status if group.name == Upload.Status.FAILED)
+
+    def totals(self) -> dict[str, Any]:
+        """Return what two reports must share for nothing to have changed between them."""
+        return {
+            "files": self.files,
+            "size": self.size,
+            "by_status": {group.name: group.files for group in self.by_status},
+            "latest": self.latest.isoformat() if self.latest else None,
+            "last": self.last,
+        }
+
+
+def take_tally() -> Tally:
+    previous = Report.objects.sent().order_by("-slot").first()
+    uploads = Upload.objects.all()
+    newest = uploads.aggregate(latest=Max("processed_at"), last=Max("pk"))
+    by_status = groups(uploads, "status")
+    return Tally(
+        by_status=by_status,
+        by_type=groups(uploads.filter(status=Upload.Status.READY), "content_type"),
+        since=previous.slot if previous else None,
+        arrived=arrivals(by_status, previous.totals if previous else {"last": 0, "files": 0, "size": 0}),
+        failures=list(uploads.filter(status=Upload.Status.FAILED).order_by("-pk")[:SHOWN]),
+        newest=list(uploads.order_by("-pk")[:SHOWN]),
+        latest=newest["latest"],
+        last=newest["last"] or 0,
+    )
+
+
+def arrivals(by_status: list[Group], before: dict[str, Any]) -> Group:
+    """Return what came in since another report's totals.
+
+    Newer keys are not all: a row may be committed after one with a newer key was counted. Nor is the difference of
+    the totals, where files were deleted. The larger of the two is right unless both happened at once.
+    """
+    newer = Upload.objects.filter(pk__gt=before["last"]).aggregate(files=Count("pk"), size=Sum("size"))
+    files = sum(group.files for group in by_status) - before["files"]
+    size = sum(group.size for group in by_status) - before["size"]
+    return Group("arrived", max(newer["files"], files), max(newer["size"] or 0, size))
+
+
+def groups(uploads: "QuerySet[Upload]", field: str) -> list[Group]:
+    rows = uploads.order_by().values_list(field).annotate(files=Count("pk"), size=Sum("size")).order_by("-files", field)
+    return [Group(*row) for row in rows]
