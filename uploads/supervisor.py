@@ -1,0 +1,95 @@
+"""All processes on one machine: honcho's manager, with Valkey stopped last and nobody left behind."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
+from typing import Any
+
+import honcho.manager
+from honcho.manager import Manager
+from honcho.printer import Printer
+from honcho.process import Popen, Process
+
+KILL_WAIT = 14  # seconds after SIGTERM; longer than gunicorn and Dramatiq take to finish work in progress
+honcho.manager.KILL_WAIT = KILL_WAIT
+
+
+class GroupLeader(Popen):  # type: ignore[misc]  # honcho has no types
+    """A process whose own children do not outlive it, and which does not outlive its supervisor, however they end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        supervisor = multiprocessing.parent_process()
+        assert supervisor is not None
+        for ended, signum in ((self.wait, signal.SIGKILL), (supervisor.join, signal.SIGTERM)):
+            Thread(target=self.end_group, args=[ended, signum], daemon=True).start()
+
+    def end_group(self, wait_until_ended: Callable[[], object], signum: signal.Signals) -> None:
+        wait_until_ended()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signum)
+
+
+class Child(Process):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._child_ctor = GroupLeader
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Run in a session of its own: what kills the supervisor's terminal must not kill who cleans up after it."""
+        os.setsid()
+        super().run(*args, **kwargs)
+
+
+class Supervisor(Manager):  # type: ignore[misc]
+    """Runs children until one ends or SIGTERM, SIGINT or SIGHUP comes, then ends them all.
+
+    The broker goes last, so that a worker can still give its messages back. The exit status is 0 after a signal and
+    otherwise that of the child that ended first.
+    """
+
+    def __init__(self, *, last: str) -> None:
+        super().__init__(Printer(sys.stdout, time_format=""))
+        self._process_ctor = Child
+        self.last = last
+        self.told: set[str] = set()
+        self._terminating = False
+        self.deadline = float("inf")
+
+    def run(self) -> int:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        self.loop()
+        return 0 if self.returncode in (130, 143) else self.returncode or 1
+
+    def say(self, text: str) -> None:
+        self._system_print(f"{text}\n")
+
+    def terminate(self) -> None:
+        """Begin to end the children: `_all_stopped`, which honcho asks all the time, does it as far as they started."""
+        if not self._terminating:
+            self._terminating = True
+            self.deadline = time.monotonic() + KILL_WAIT
+
+    def _all_stopped(self) -> bool:
+        running = [name for name, child in self._processes.items() if "returncode" not in child]
+        if self._terminating:
+            for name in running:
+                if name != self.last or running == [self.last]:
+                    self.end(name)
+        if time.monotonic() > self.deadline:
+            self.deadline += 1
+            self.kill()
+        return not running
+
+    def end(self, name: str) -> None:
+        """Signal the child alone, once: it passes SIGTERM on to its workers, and Dramatiq's take a second as a kill."""
+        pid = self._processes[name].get("pid")
+        if pid and name not in self.told:
+            self.told.add(name)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)

