@@ -1,0 +1,146 @@
+"""Starts PostgreSQL and Valkey for the session, and gives tests an empty media mount, mailbox and browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import Mailbox, Postgres, Valkey, copy_product, plain_environment
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+NO_CHROMIUM = "no Chromium on this machine; get one with: apt install chromium"
+servers: list[Any] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers before Django reads its settings. DATABASE_URL chooses another database.
+
+    With pytest-xdist each of its processes has servers of its own, and the one that hands out the tests has none.
+    """
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    if config.option.help or config.option.collectonly:
+        database, broker = "sqlite:///:memory:", "redis://127.0.0.1:1/0"
+    else:
+        valkey = Valkey()
+        servers.append(valkey)
+        broker = valkey.url
+        database = os.environ.get("DATABASE_URL", "")
+        if not database:
+            postgres = Postgres()
+            servers.append(postgres)
+            database = postgres.url
+    environment = plain_environment(
+        DJANGO_SETTINGS_MODULE="settings",
+        DEBUG="0",
+        HTTPS="0",
+        LOGIN_REQUIRED="0",
+        SECRET_KEY="only-for-tests" * 4,
+        DATABASE_URL=database,
+        REDIS_URL=broker,
+        CI=os.environ.get("CI", ""),
+        **{name: value for name, value in os.environ.items() if name.startswith("TORTURE_")},
+    )
+    os.environ.clear()
+    os.environ.update(environment)
+
+    import django
+
+    django.setup()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The torture tests take minutes; they run where they are asked for: pytest tests/torture."""
+    asked = any("torture" in argument for argument in config.args)
+    return True if collection_path.name == "torture" and not asked else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("DATABASE_URL", "").startswith("sqlite"):
+        left_out = [item for item in items if item.get_closest_marker("postgresql")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in servers:
+        server.remove() if isinstance(server, Valkey) else server.stop()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI a skipped test is a failure: nothing may go unchecked in silence."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = 1
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(worker_id: str) -> None:
+    """On SQLite use a file, each process of pytest-xdist its own: threads and the product's processes share it."""
+    from django.conf import settings
+
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        folder = Path(os.environ["DATABASE_URL"].removeprefix("sqlite:///")).parent
+        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(folder / f"tests-{worker_id}.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def media(settings: Any, tmp_path: Path) -> Path:
+    """An empty media mount."""
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "media" / "incoming")
+    return tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def empty_broker() -> None:
+    from dramatiq import get_broker
+
+    broker: Any = get_broker()
+    broker.client.flushall()
+    broker.down_until = 0.0
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The product's own files, alone in a folder."""
+    return copy_product(tmp_path / "checkout")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as box:
+        yield box
+
+
+@pytest.fixture
+def smtp(mailbox: Mailbox, settings: Any) -> Mailbox:
+    """The mailbox, with Django's mail going to it over real SMTP."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST = "127.0.0.1"
+    settings.EMAIL_PORT = mailbox.controller.port
+    return mailbox
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A page in a real headless Chromium; what its console says against the page fails the test."""
+    if not CHROMIUM:
+        pytest.skip(NO_CHROMIUM)
+    from playwright.sync_api import sync_playwright
+
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*quiet, "--no-first-run", "--disable-sync"]
+        )
+        tab = browser.new_page()
+        tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        yield tab
+        browser.close()
+    assert complaints == []

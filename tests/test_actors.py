@@ -1,0 +1,229 @@
+"""What workers do, with a real Dramatiq worker on a real Valkey where the message matters."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+from django.core import serializers
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.utils import timezone
+
+from tests.servers import wait_for
+from tests.uploading import store
+from uploads import metadata
+from uploads.actors import VISIBLE, email_report, process_upload
+from uploads.metadata.sandbox import ParserCrashed
+from uploads.models import Report, Upload
+from uploads.pulse import INSTANCE
+
+
+@pytest.fixture
+def worker() -> Iterator[dramatiq.Worker]:
+    running = dramatiq.Worker(dramatiq.get_broker(), worker_threads=2, worker_timeout=100)
+    running.start()
+    yield running
+    running.stop()
+
+
+def reload(upload: Upload) -> Upload:
+    return Upload.objects.get(pk=upload.pk)
+
+
+@pytest.mark.django_db
+def test_processing_stores_metadata_and_when(caplog: Any) -> None:
+    upload = store("a.txt", b"hello\n")
+
+    with caplog.at_level(logging.INFO):
+        process_upload(upload.pk)
+
+    done = reload(upload)
+    assert done.status == Upload.Status.READY
+    assert done.content_type == "text/plain"
+    assert done.metadata == {
+        "name": "a.txt",
+        "size": 6,
+        "content_type": "text/plain",
+        "sha256": "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+    }
+    assert done.created_at <= done.started_at <= done.processed_at
+    assert done.attempts == 1
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["received", "started", "done"]
+
+
+@pytest.mark.django_db
+def test_the_clients_type_and_the_name_do_not_count() -> None:
+    upload = store("innocent.png", b"%PDF-1.7\n")
+
+    process_upload(upload.pk)
+
+    assert reload(upload).content_type == "application/pdf"
+
+
+@pytest.mark.django_db
+def test_a_repeated_message_does_nothing() -> None:
+    upload = store()
+    process_upload(upload.pk)
+    before = reload(upload)
+
+    process_upload(upload.pk)
+
+    assert reload(upload).processed_at == before.processed_at
+    assert reload(upload).attempts == 1
+
+
+@pytest.mark.django_db
+def test_a_message_for_a_deleted_upload_does_nothing() -> None:
+    process_upload(987654321)
+
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_file_that_network_storage_does_not_show_yet_is_waited_for() -> None:
+    upload = store()
+    content = Path(upload.file.path).read_bytes()
+    upload.file.storage.delete(upload.file.name)
+
+    process_upload(upload.pk)
+
+    waiting = reload(upload)
+    assert (waiting.status, waiting.attempts, waiting.error) == (Upload.Status.PENDING, 0, "")
+    assert waiting.sent_at > timezone.now()
+    upload.file.storage.save(upload.file.name, ContentFile(content))
+    process_upload(upload.pk)
+    assert reload(upload).status == Upload.Status.READY
+
+
+@pytest.mark.django_db
+def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any) -> None:
+    def crash(upload: Upload) -> None:
+        raise ParserCrashed("crashed its parser (SIGSEGV)")
+
+    monkeypatch.setattr(metadata, "read", crash)
+    upload = store()
+
+    for attempt in (1, 2):
+        process_upload(upload.pk)
+        assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, attempt)
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.FAILED
+    assert reload(upload).error == "The file could not be read: 3 times in a row it crashed its parser (SIGSEGV)."
+
+
+@pytest.mark.django_db
+def test_a_claim_of_the_same_worker_is_told_from_its_earlier_one() -> None:
+    upload = store()
+    earlier = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    assert earlier is not None
+    earlier.release(due=None)
+    later = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    assert later is not None
+
+    assert not earlier.finish({"content_type": "text/plain", "by": "earlier"})
+    assert later.finish({"content_type": "text/plain", "by": "later"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_loading_fixtures_enqueues_nothing() -> None:
+    broker: Any = dramatiq.get_broker()
+    raw = serializers.serialize("json", [Upload(name="a.txt", file="uploads/a.txt", size=1, pk=1)])
+
+    for loaded in serializers.deserialize("json", raw):
+        loaded.save()
+
+    assert broker.waiting("uploads") == 0
+
+
+@pytest.mark.django_db
+def test_a_missing_file_fails_with_a_reason() -> None:
+    upload = store(created_at=timezone.now() - VISIBLE)
+    upload.file.storage.delete(upload.file.name)
+
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.FAILED
+    assert reload(upload).error == "The file is missing on the media mount. Upload it again."
+
+
+@pytest.mark.django_db
+def test_an_unreadable_file_fails_with_the_systems_words() -> None:
+    upload = store(created_at=timezone.now() - VISIBLE)
+    path = upload.file.path
+    upload.file.storage.delete(upload.file.name)
+    Path(path).mkdir()  # Reading a folder fails also for root.
+
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.FAILED
+    assert reload(upload).error == "The file could not be read (Is a directory). Upload it again."
+
+
+@pytest.mark.django_db
+def test_who_lost_the_claim_writes_nothing() -> None:
+    upload = store()
+    slow = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    assert slow is not None
+    Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING)
+    fast = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    assert fast is not None
+
+    assert fast.finish({"content_type": "text/plain", "by": "fast"})
+    assert not slow.finish({"content_type": "text/plain", "by": "slow"})
+    assert not slow.fail("too late")
+
+    assert reload(upload).metadata["by"] == "fast"
+    assert reload(upload).error == ""
+
+
+@pytest.mark.django_db
+def test_only_one_of_two_gets_the_claim() -> None:
+    upload = store()
+
+    assert Upload.objects.claim(upload.pk, holder=INSTANCE) is not None
+    assert Upload.objects.claim(upload.pk, holder=INSTANCE) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_saving_an_upload_has_a_worker_process_it(worker: dramatiq.Worker) -> None:
+    upload = store()
+
+    wait_for(lambda: reload(upload).status == Upload.Status.READY, what="the worker")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_saving_again_enqueues_nothing() -> None:
+    upload = store()
+    broker: Any = dramatiq.get_broker()
+    broker.flush_all()
+
+    upload.save()
+
+    assert broker.do_qsize("uploads") == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_upload_enqueues_nothing() -> None:
+    broker: Any = dramatiq.get_broker()
+
+    with transaction.atomic():
+        store()
+        transaction.set_rollback(True)
+
+    assert broker.do_qsize("uploads") == 0
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.django_db
+def test_one_slot_has_one_report(smtp: Any) -> None:
+    slot = timezone.now().isoformat()
+
+    email_report(slot)
+    email_report(slot)
+
+    assert len(smtp.mails) == 1
+    assert Report.objects.get().status == Report.Status.SENT

@@ -1,0 +1,112 @@
+"""Files and rows agree, or the audit says where they do not; what is stored is on the disk."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.uploading import store
+from uploads import storage
+from uploads.actors import audit_files, process_upload
+from uploads.audit import GONE, audit
+from uploads.models import Upload
+
+pytestmark = pytest.mark.django_db
+DAY_AND_MORE = 90_000  # seconds
+
+
+def orphan(media: Path, name: str, *, age: int = 0) -> Path:
+    path = media / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"nobody's")
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def test_a_site_in_order_has_no_findings(capsys: Any) -> None:
+    process_upload(store().pk)
+
+    call_command("audit", "--digest")
+
+    assert capsys.readouterr().out == "0 missing, 0 orphans, 0 changed.\n"
+
+
+def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) -> None:
+    missing, changed = store("missing.txt"), store("changed.txt")
+    process_upload(changed.pk)
+    Path(missing.file.path).unlink()
+    Path(changed.file.path).write_bytes(b"other")
+    orphan(media, "uploads/2026-01-01/" + "0" * 32 + ".txt")
+
+    call_command("audit", "--digest")
+
+    out = capsys.readouterr().out
+    assert f"missing  {missing.file.name}  (upload {missing.public_id}, missing.txt)" in out
+    assert f"changed  {changed.file.name}" in out
+    assert f"orphan   uploads/2026-01-01/{'0' * 32}.txt" in out
+    assert "1 missing, 1 orphans, 1 changed." in out
+
+
+def test_without_digest_no_file_is_read(media: Path) -> None:
+    changed = store()
+    process_upload(changed.pk)
+    Path(changed.file.path).write_bytes(b"other")
+
+    assert not audit()
+
+
+def test_fix_removes_old_orphans_only_and_fails_rows_without_files(media: Path) -> None:
+    missing = store()
+    Path(missing.file.path).unlink()
+    old, young = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE), orphan(media, "uploads/x/young.txt")
+    foreign = orphan(media, "elsewhere/old.txt", age=DAY_AND_MORE)
+
+    call_command("audit", "--fix")
+
+    assert (old.exists(), young.exists(), foreign.exists()) == (False, True, True)
+    assert Upload.objects.get().status == Upload.Status.FAILED
+    assert Upload.objects.get().error == GONE
+
+
+def test_a_mount_that_is_away_condemns_no_row(media: Path) -> None:
+    store()
+    (media / "uploads").rename(media / "away")
+
+    with pytest.raises(CommandError, match="Is the media mount there"):
+        call_command("audit", "--fix")
+
+    assert Upload.objects.get().status == Upload.Status.PENDING
+
+
+def test_the_daily_audit_removes_only_the_remains_of_broken_uploads(media: Path, caplog: Any) -> None:
+    store()
+    remains = orphan(media, "incoming/tmp123.upload", age=DAY_AND_MORE)
+    kept = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE)
+
+    audit_files()
+
+    assert (remains.exists(), kept.exists()) == (False, True)
+    assert "audited missing=0 orphans=2 removed=1" in caplog.text
+
+
+def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "sync", synced.append)
+
+    upload = store()
+
+    day = Path(upload.file.path).parent
+    assert synced == [Path(upload.file.path), day, media / "uploads", media]
+
+
+def test_syncing_can_be_turned_off(settings: Any, monkeypatch: Any) -> None:
+    settings.UPLOAD_FSYNC = False
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "sync", synced.append)
+
+    store()
+
+    assert synced == []

@@ -1,0 +1,99 @@
+"""The parser's process: what it may do, what becomes of it, and that the next file does not notice."""
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+
+from tests.servers import wait_for
+from uploads.metadata import sandbox
+from uploads.metadata.sandbox import Child, Children, ParserCrashed
+
+POISONS = "tests.torture.poison"
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    child = Child([POISONS])
+    yield child
+    child.end()
+
+
+def poison(deed: str) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the test's end
+    file.write(f"POISON {deed}".encode())
+    file.flush()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("segfault", "crashed its parser (SIGSEGV)"),
+        ("allocate", "made its parser ask for more than 512 MB of memory"),
+        ("write", "made its parser write without end"),
+        ("leave", "ended its parser"),
+    ],
+)
+def test_a_crash_is_told_in_words(child: Child, deed: str, reason: str) -> None:
+    with poison(deed) as file, pytest.raises(ParserCrashed) as crash:
+        child.ask(POISONS, file)
+
+    assert str(crash.value) == reason
+
+
+def test_a_file_has_its_time(child: Child, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sandbox, "WALL", 0.3)
+
+    with poison("sleep") as file, pytest.raises(ParserCrashed, match="busy for more than 0 s"):
+        child.ask(POISONS, file)
+
+
+@pytest.mark.parametrize("deed", ["fork", "spawn", "disk"])
+def test_what_the_system_refuses_is_an_answer(child: Child, deed: str) -> None:
+    with poison(deed) as file:
+        answer = child.ask(POISONS, file)
+
+    assert set(answer) == {"error"}
+
+
+def test_a_child_that_crashed_is_not_lent_again() -> None:
+    children = Children()
+    with poison("segfault") as file, pytest.raises(ParserCrashed), children.lend([POISONS]) as child:
+        child.ask(POISONS, file)
+
+    assert children.idle == []
+    assert child.process.poll() is not None
+
+
+def test_a_child_is_lent_again_and_trimmed_when_idle() -> None:
+    children = Children()
+    with children.lend([POISONS]) as first, children.lend([POISONS]) as second:
+        pass
+    with children.lend([POISONS]) as again:
+        assert again is first
+
+    children.trim(older_than=0, keep=1)
+
+    assert [child.process.poll() is None for child in (second, first)] == [False, True]
+    children.trim(older_than=0, keep=0)
+    assert first.process.poll() is not None
+
+
+def test_a_child_ends_with_its_worker() -> None:
+    child = Child([POISONS])
+
+    child.channel.close()
+
+    wait_for(lambda: child.process.poll() is not None, what="the child's end")
+    child.end()
+
+
+def test_a_child_sees_nothing_of_the_workers_environment(child: Child) -> None:
+    from pathlib import Path
+
+    environment = Path(f"/proc/{child.process.pid}/environ").read_bytes()
+
+    assert b"DATABASE_URL" not in environment
+    assert b"SECRET_KEY" not in environment

@@ -1,0 +1,86 @@
+"""Kills this process at named points, once for each file or slot that asks for it, and teaches it poisonous formats.
+
+A file whose name begins with `kill <point>` asks for it, as does FAULTS for points of the web and of reports: a list
+of points separated by commas. What happened is marked in the folder FAULT_MARKS.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+
+POISONS = "tests.torture.poison"
+
+
+class FaultsConfig(AppConfig):
+    name = "tests.torture.faults"
+
+    def ready(self) -> None:
+        from uploads import metadata, signals
+        from uploads.metadata import content_type
+        from uploads.models import Report, Upload
+        from uploads.models.report import ReportQuerySet
+        from uploads.models.upload import UploadQuerySet
+        from uploads.reports import mail
+
+        wrap(UploadQuerySet, "claim", before="before claim", after="after claim", name_of=name_by_key)
+        wrap(metadata, "digest", before="during parsing", name_of=name_by_file)
+        wrap(Upload, "finish", before="before commit", after="after commit", name_of=lambda upload, *_: upload.name)
+        wrap(signals, "enqueue", before="before send", name_of=name_by_key)
+        wrap(ReportQuerySet, "claim", after="report claimed")
+        wrap(mail.EmailMultiAlternatives, "send", before="before mail", after="after mail")
+        wrap(Report, "succeed", after="report sent")
+        content_type.SIGNATURES.insert(0, (0, b"POISON", "application/x-poison"))
+        metadata.EXTRACTORS["application/x-poison"] = POISONS
+
+
+def name_by_key(*args: Any, **kwargs: Any) -> str:
+    from uploads.models import Upload
+
+    key = next(each for each in args if isinstance(each, int))
+    return Upload.objects.filter(pk=key).values_list("name", flat=True).first() or ""
+
+
+def name_by_file(file: Any) -> str:
+    from uploads.models import Upload
+
+    stored = Path(file.name).relative_to(settings.MEDIA_ROOT)
+    return Upload.objects.filter(file=str(stored)).values_list("name", flat=True).first() or ""
+
+
+def wrap(
+    owner: Any, name: str, *, before: str = "", after: str = "", name_of: Callable[..., str] = lambda *_, **__: ""
+) -> None:
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def with_faults(*args: Any, **kwargs: Any) -> Any:
+        subject = name_of(*args, **kwargs)
+        die_once(before, subject)
+        result = original(*args, **kwargs)
+        die_once(after, subject)
+        return result
+
+    setattr(owner, name, with_faults)
+
+
+def die_once(point: str, subject: str) -> None:
+    if point and point in os.environ.get("FAULTS_EACH_TIME", "").split(","):
+        os.kill(os.getpid(), signal.SIGKILL)
+    wanted = point and (subject.startswith(f"kill {point}") or point in os.environ.get("FAULTS", "").split(","))
+    if wanted and is_first(f"{point} {subject}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_first(what: str) -> bool:
+    mark = Path(os.environ["FAULT_MARKS"]) / what.replace("/", "_")
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
