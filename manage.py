@@ -26,8 +26,12 @@ def main() -> None:
     if sys.argv[1:2] == ["runall"]:
         os.environ.setdefault("DEBUG", "1")  # Settings are read before the command runs.
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        sys.exit(f"The database in DATABASE_URL cannot be used: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from django.conf import settings
 from dramatiq import Actor
 
 from uploads.actors import audit_files, email_report, requeue_stalled
-from uploads.triggers import DAY, every
+from uploads.triggers import DAY, every, next_slot
 
 RECOVERY = 5  # seconds
+LEAST_AGE = 60_000  # milliseconds: a worker that is busy for a while still finds the message
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class Job:
     actor: Actor[..., Any]
     trigger: BaseTrigger
     arguments: Callable[[datetime], tuple[str, ...]] = lambda slot: ()
+    least_age: int = 0  # milliseconds
     log_level: int = logging.INFO
 
     def enqueue(self, slot: datetime) -> None:
         """Send the message for one slot; it expires when the next slot comes, so that downtime makes no backlog."""
-        upcoming = self.trigger.get_next_fire_time(slot, slot)
-        age = int((upcoming - slot).total_seconds() * 1000) if upcoming else None  # milliseconds
-        self.actor.send_with_options(args=self.arguments(slot), max_age=age)
+        upcoming = next_slot(self.trigger, slot)
+        age = max(int((upcoming - slot).total_seconds() * 1000), self.least_age) if upcoming else None
+        self.actor.send_with_options(args=self.arguments(slot), max_age=age)  # milliseconds
 
 
 def slot_as_text(slot: datetime) -> tuple[str]:
@@ -39,6 +41,6 @@ def slot_as_text(slot: datetime) -> tuple[str]:
 def all_jobs() -> list[Job]:
     return [
         Job(email_report, settings.REPORT_SCHEDULE, slot_as_text),
-        Job(requeue_stalled, every(RECOVERY), log_level=logging.DEBUG),
+        Job(requeue_stalled, every(RECOVERY), least_age=LEAST_AGE, log_level=logging.DEBUG),
         Job(audit_files, every(DAY)),
     ]

@@ -1,6 +1,7 @@
 """What workers do, with a real Dramatiq worker on a real Valkey where the message matters."""
 
 import logging
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,10 @@ def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any)
 @pytest.mark.django_db
 def test_a_claim_of_the_same_worker_is_told_from_its_earlier_one() -> None:
     upload = store()
-    earlier = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
     assert earlier is not None
     earlier.release(due=None)
-    later = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
     assert later is not None
 
     assert not earlier.finish({"content_type": "text/plain", "by": "earlier"})
@@ -141,7 +142,7 @@ def test_loading_fixtures_enqueues_nothing() -> None:
 
 @pytest.mark.django_db
 def test_a_missing_file_fails_with_a_reason() -> None:
-    upload = store(created_at=timezone.now() - VISIBLE)
+    upload = store(missing_since=timezone.now() - VISIBLE)
     upload.file.storage.delete(upload.file.name)
 
     process_upload(upload.pk)
@@ -152,7 +153,7 @@ def test_a_missing_file_fails_with_a_reason() -> None:
 
 @pytest.mark.django_db
 def test_an_unreadable_file_fails_with_the_systems_words() -> None:
-    upload = store(created_at=timezone.now() - VISIBLE)
+    upload = store(missing_since=timezone.now() - VISIBLE)
     path = upload.file.path
     upload.file.storage.delete(upload.file.name)
     Path(path).mkdir()  # Reading a folder fails also for root.
@@ -166,10 +167,10 @@ def test_an_unreadable_file_fails_with_the_systems_words() -> None:
 @pytest.mark.django_db
 def test_who_lost_the_claim_writes_nothing() -> None:
     upload = store()
-    slow = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
     assert slow is not None
     Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING)
-    fast = Upload.objects.claim(upload.pk, holder=INSTANCE)
+    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
     assert fast is not None
 
     assert fast.finish({"content_type": "text/plain", "by": "fast"})
@@ -184,8 +185,8 @@ def test_who_lost_the_claim_writes_nothing() -> None:
 def test_only_one_of_two_gets_the_claim() -> None:
     upload = store()
 
-    assert Upload.objects.claim(upload.pk, holder=INSTANCE) is not None
-    assert Upload.objects.claim(upload.pk, holder=INSTANCE) is None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE) is not None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE) is None
 
 
 @pytest.mark.django_db(transaction=True)

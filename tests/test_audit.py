@@ -1,5 +1,6 @@
 """Files and rows agree, or the audit says where they do not; what is stored is on the disk."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from tests.uploading import store
 from uploads import storage
-from uploads.actors import audit_files, process_upload
-from uploads.audit import GONE, audit
+from uploads.actors import audit_files, process_upload, requeue_stalled
+from uploads.audit import GONE, REMAINS, YOUNG, audit
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +28,10 @@ def orphan(media: Path, name: str, *, age: int = 0) -> Path:
     return path
 
 
+def old(name: str = "notes.txt") -> Upload:
+    return store(name, created_at=timezone.now() - 2 * YOUNG)
+
+
 def test_a_site_in_order_has_no_findings(capsys: Any) -> None:
     process_upload(store().pk)
 
@@ -35,7 +41,7 @@ def test_a_site_in_order_has_no_findings(capsys: Any) -> None:
 
 
 def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) -> None:
-    missing, changed = store("missing.txt"), store("changed.txt")
+    missing, changed = old("missing.txt"), old("changed.txt")
     process_upload(changed.pk)
     Path(missing.file.path).unlink()
     Path(changed.file.path).write_bytes(b"other")
@@ -59,14 +65,14 @@ def test_without_digest_no_file_is_read(media: Path) -> None:
 
 
 def test_fix_removes_old_orphans_only_and_fails_rows_without_files(media: Path) -> None:
-    missing = store()
+    missing = old()
     Path(missing.file.path).unlink()
-    old, young = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE), orphan(media, "uploads/x/young.txt")
+    aged, young = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE), orphan(media, "uploads/x/young.txt")
     foreign = orphan(media, "elsewhere/old.txt", age=DAY_AND_MORE)
 
     call_command("audit", "--fix")
 
-    assert (old.exists(), young.exists(), foreign.exists()) == (False, True, True)
+    assert (aged.exists(), young.exists(), foreign.exists()) == (False, True, True)
     assert Upload.objects.get().status == Upload.Status.FAILED
     assert Upload.objects.get().error == GONE
 
@@ -81,15 +87,61 @@ def test_a_mount_that_is_away_condemns_no_row(media: Path) -> None:
     assert Upload.objects.get().status == Upload.Status.PENDING
 
 
-def test_the_daily_audit_removes_only_the_remains_of_broken_uploads(media: Path, caplog: Any) -> None:
+def test_the_daily_audit_tells_and_removes_nothing(media: Path, caplog: Any) -> None:
     store()
-    remains = orphan(media, "incoming/tmp123.upload", age=DAY_AND_MORE)
     kept = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE)
 
     audit_files()
 
-    assert (remains.exists(), kept.exists()) == (False, True)
-    assert "audited missing=0 orphans=2 removed=1" in caplog.text
+    assert kept.exists()
+    assert "audited missing=0 orphans=1" in caplog.text
+
+
+def test_the_remains_of_broken_uploads_are_removed_after_hours(media: Path) -> None:
+    remains = orphan(media, "incoming/tmp123.upload", age=REMAINS + 60)
+    arriving = orphan(media, "incoming/tmp456.upload", age=REMAINS - 60)
+
+    requeue_stalled()
+
+    assert (remains.exists(), arriving.exists()) == (False, True)
+
+
+def test_a_row_that_is_minutes_young_is_not_missing_its_file_yet() -> None:
+    upload = store()
+    Path(upload.file.path).unlink()
+
+    assert not audit()
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_missing() -> None:
+    path = Path(old().file.path)
+    path.unlink()
+    path.symlink_to(path)  # Too many levels of symbolic links.
+
+    assert not audit().missing
+
+
+def test_a_file_that_the_disk_refuses_to_keep_leaves_nothing(media: Path, monkeypatch: Any) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(storage, "sync", refuse)
+
+    with pytest.raises(OSError, match="Input/output"):
+        store()
+
+    assert [path for path in (media / "uploads").rglob("*") if path.is_file()] == []
+    assert not Upload.objects.exists()
+
+
+def test_a_folder_that_exists_is_not_synced_from_the_root_down_again(media: Path, monkeypatch: Any) -> None:
+    store()
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "sync", synced.append)
+
+    upload = store()
+
+    assert synced == [Path(upload.file.path), Path(upload.file.path).parent]
 
 
 def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any) -> None:

@@ -26,7 +26,15 @@ def alive() -> uuid.UUID:
     return worker
 
 
+def witness() -> None:
+    """Somebody who was there all the time and heard who was silent."""
+    Heartbeat.objects.create(
+        pk=uuid.uuid4(), role="scheduler", seen_at=timezone.now(), steady_since=timezone.now() - LONG_AGO
+    )
+
+
 def dead() -> uuid.UUID:
+    witness()
     worker = alive()
     Heartbeat.objects.filter(pk=worker).update(seen_at=timezone.now() - LONG_AGO)
     return worker
@@ -34,7 +42,7 @@ def dead() -> uuid.UUID:
 
 def claimed(holder: uuid.UUID, **fields: Any) -> Upload:
     upload = store()
-    claim = Upload.objects.claim(upload.pk, holder=holder)
+    claim = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=holder)
     assert claim is not None
     Upload.objects.filter(pk=upload.pk).update(**fields)
     return Upload.objects.get(pk=upload.pk)
@@ -156,7 +164,8 @@ def test_rows_that_another_round_has_are_skipped() -> None:
 def test_what_no_thread_is_at_is_given_up() -> None:
     forgotten, busy = claimed(INSTANCE), claimed(INSTANCE)
 
-    with at_work(busy.pk):
+    with at_work() as claim:
+        Upload.objects.filter(pk=busy.pk).update(claim=claim)
         give_up_abandoned()
 
     assert Upload.objects.get(pk=forgotten.pk).status == Upload.Status.PENDING

@@ -23,14 +23,14 @@ SLOT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 def ready(name: str, content_type: str = "text/plain", size: int = 6, **metadata: Any) -> Upload:
     upload = store(name, b"x" * size)
-    claimed = Upload.objects.claim(upload.pk, holder=uuid.uuid4())
+    claimed = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=uuid.uuid4())
     assert claimed is not None
     claimed.finish({"content_type": content_type, "size": size, **metadata})
     return claimed
 
 
 def send(minute: int = 0) -> Report:
-    report = Report.objects.claim(SLOT + timedelta(minutes=minute), holder=uuid.uuid4())
+    report = Report.objects.claim(SLOT + timedelta(minutes=minute), uuid.uuid4(), holder=uuid.uuid4())
     assert report is not None
     reports.send(report)
     return report

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import wait_for
 from uploads.metadata import sandbox
-from uploads.metadata.sandbox import Child, Children, ParserCrashed
+from uploads.metadata.sandbox import Child, Children, ParserCrashed, ParserUnavailable
 
 POISONS = "tests.torture.poison"
 
@@ -69,6 +69,7 @@ def test_a_child_that_crashed_is_not_lent_again() -> None:
 
 def test_a_child_is_lent_again_and_trimmed_when_idle() -> None:
     children = Children()
+    children.allow(threads=3)
     with children.lend([POISONS]) as first, children.lend([POISONS]) as second:
         pass
     with children.lend([POISONS]) as again:
@@ -79,6 +80,35 @@ def test_a_child_is_lent_again_and_trimmed_when_idle() -> None:
     assert [child.process.poll() is None for child in (second, first)] == [False, True]
     children.trim(older_than=0, keep=0)
     assert first.process.poll() is not None
+
+
+def test_one_thread_is_left_free_of_parsers(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sandbox, "QUEUEING", 0.01)
+    children = Children()
+    children.allow(threads=2)
+
+    with (
+        children.lend([POISONS]) as child,
+        pytest.raises(ParserUnavailable, match="all are busy"),
+        children.lend([POISONS]),
+    ):
+        pass
+
+    child.end()
+
+
+def test_a_child_that_cannot_be_started_is_not_the_files_fault(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sandbox.sys, "executable", "/nowhere/python")
+
+    with pytest.raises(ParserUnavailable, match="none can be started"), Children().lend([POISONS]):
+        pass
+
+
+def test_what_no_database_stores_is_taken_out_of_an_answer(child: Child) -> None:
+    with poison("oddities") as file:
+        answer = child.ask(POISONS, file)
+
+    assert answer == {"metadata": {"nul": "ab", "surrogate": "?", "endless": None, "list": ["", 1]}}
 
 
 def test_a_child_ends_with_its_worker() -> None:

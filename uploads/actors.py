@@ -3,33 +3,35 @@
 import logging
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import dramatiq
-from django.db import OperationalError
+from django.db import DataError, InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 from dramatiq.errors import Retry
 from redis.exceptions import RedisError
 
 from uploads import audit, metadata, recovery, reports
-from uploads.metadata.sandbox import ParserCrashed
+from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.pulse import INSTANCE, at_work
+from uploads.pulse import INSTANCE, at_work, excused
 
 logger = logging.getLogger(__name__)
 
 SECOND = 1000  # Dramatiq counts in milliseconds.
 HOUR = 3600 * SECOND
 VISIBLE = timedelta(seconds=60)  # Network storage may show a new file to other machines only after so long.
+STORE_DELAYS = (0.5, 1, 2, 4, 8)  # seconds between attempts to store a result while the database is away
 
 
 @dramatiq.actor(queue_name="uploads", max_retries=5, min_backoff=SECOND, max_backoff=15 * SECOND, time_limit=HOUR)
 def process_upload(upload_id: int) -> None:
     """Store the upload's metadata, or why it has none. Does nothing where another worker has or had it."""
     logger.info("received upload_id=%s", upload_id)
-    with at_work(upload_id):
-        upload = Upload.objects.claim(upload_id, holder=INSTANCE)
+    with at_work() as claim:
+        upload = Upload.objects.claim(upload_id, claim, holder=INSTANCE)
         if upload is None:
             logger.info("nothing to do upload_id=%s", upload_id)
             return
@@ -44,44 +46,80 @@ def process_upload(upload_id: int) -> None:
 def process(upload: Upload) -> str:
     """Read and store; return the outcome for the log."""
     try:
-        kept, outcome = upload.finish(metadata.read(upload)), "done"
+        found = metadata.read(upload)
     except ParserCrashed as crash:
-        kept, outcome = try_crash_again(upload, crash)
+        return try_crash_again(upload, crash)
+    except ParserUnavailable as error:
+        logger.warning("no parser upload_id=%s reason=%s", upload.pk, error)
+        return hand_back(upload, "handed back", timedelta(seconds=2))
     except FileNotFoundError:
-        kept, outcome = wait_for_file(upload, "The file is missing on the media mount. Upload it again.")
+        return wait_for_file(upload, "The file is missing on the media mount. Upload it again.")
     except OSError as error:
-        reason = f"The file could not be read ({error.strerror}). Upload it again."
-        kept, outcome = wait_for_file(upload, reason)
-    return outcome if kept else "claim lost"
+        return wait_for_file(upload, f"The file could not be read ({error.strerror}). Upload it again.")
+    try:
+        return store(upload, lambda: upload.finish(found), "done")
+    except DataError as error:
+        logger.error("metadata refused by the database upload_id=%s error=%s", upload.pk, str(error).strip())
+        reason = "What was read from the file cannot be stored. This is an error of ours, which was logged."
+        return store(upload, lambda: upload.fail(reason), "failed")
 
 
-def try_crash_again(upload: Upload, crash: ParserCrashed) -> tuple[bool, str]:
+def store(upload: Upload, write: Callable[[], bool], outcome: str) -> str:
+    """Write a claim's outcome, patiently: the work is done, and the database may only be restarting.
+
+    Raises:
+        OperationalError, InterfaceError: it stayed away. The attempt is not counted against the file.
+    """
+    for delay in STORE_DELAYS:
+        try:
+            return outcome if write() else "claim lost"
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("not stored yet, the database failed upload_id=%s error=%s", upload.pk, str(error).strip())
+            close_old_connections()
+            time.sleep(delay * random.uniform(0.75, 1.25))
+    assert upload.claim is not None
+    excused.add(upload.claim)
+    return outcome if write() else "claim lost"
+
+
+def try_crash_again(upload: Upload, crash: ParserCrashed) -> str:
     """A crash may be an accident; three in a row are the file's doing."""
     logger.warning("parser crashed upload_id=%s attempt=%s: it %s", upload.pk, upload.attempts, crash)
     if upload.attempts_are_used_up:
         reason = f"The file could not be read: {upload.attempts} times in a row it {crash}."
-        return upload.fail(reason), "failed"
+        return store(upload, lambda: upload.fail(reason), "failed")
     delay = timedelta(seconds=2 ** (upload.attempts - 1) * random.uniform(0.75, 1.25))
-    return upload.release(due=timezone.now() + delay) and send_later(upload, delay), "released"
+    outcome = store(upload, lambda: upload.release(due=timezone.now() + delay), "released")
+    return send_later(upload, delay, outcome)
 
 
-def wait_for_file(upload: Upload, reason: str) -> tuple[bool, str]:
-    """Network storage hiccups and shows new files late: a young upload is tried again, more and more seldom."""
-    age = timezone.now() - upload.created_at
-    if age >= VISIBLE:
+def wait_for_file(upload: Upload, reason: str) -> str:
+    """Network storage hiccups and shows new files late: what was just missed is looked for again, ever more seldom.
+
+    While the whole mount is away no file is given up.
+    """
+    missing_since = upload.missing_since or timezone.now()
+    waited = timezone.now() - missing_since
+    if waited >= VISIBLE and not audit.media_is_away():
         logger.warning("unreadable upload_id=%s reason=%s", upload.pk, reason)
-        return upload.fail(reason), "failed"
-    delay = max(age / 2, timedelta(seconds=1)) * random.uniform(0.75, 1.25)
-    return upload.hand_back(due=timezone.now() + delay) and send_later(upload, delay), "not visible yet"
+        return store(upload, lambda: upload.fail(reason), "failed")
+    delay = min(max(waited / 2, timedelta(seconds=1)), VISIBLE / 4)
+    return hand_back(upload, "not visible yet", delay, missing_since=missing_since)
 
 
-def send_later(upload: Upload, delay: timedelta) -> bool:
+def hand_back(upload: Upload, outcome: str, delay: timedelta, **fields: Any) -> str:
+    delay *= random.uniform(0.75, 1.25)
+    outcome = store(upload, lambda: upload.hand_back(due=timezone.now() + delay, **fields), outcome)
+    return send_later(upload, delay, outcome)
+
+
+def send_later(upload: Upload, delay: timedelta, outcome: str) -> str:
     """Send the next attempt's message. Without Redis the row waits for `requeue_stalled`, which finds it overdue."""
     try:
         process_upload.send_with_options(args=(upload.pk,), delay=int(delay.total_seconds() * SECOND))
     except RedisError as error:
         logger.warning("retry not sent, Redis failed upload_id=%s error=%s", upload.pk, error)
-    return True
+    return outcome
 
 
 # A report is worth a worker's next free thread: it is short, and its reader expects it on the minute. How often and
@@ -89,42 +127,55 @@ def send_later(upload: Upload, delay: timedelta) -> bool:
 @dramatiq.actor(queue_name="reports", priority=-1, max_retries=1000, min_backoff=SECOND, max_backoff=15 * SECOND)
 def email_report(slot: str) -> None:
     """Mail the report for a slot (ISO 8601, UTC), unless that slot already has one."""
-    report = Report.objects.claim(datetime.fromisoformat(slot), holder=INSTANCE)
-    if report is None:
-        logger.info("report settled or being sent slot=%s", slot)
-        return
-    delay = reports.send(report)
+    with at_work() as claim:
+        report = Report.objects.claim(datetime.fromisoformat(slot), claim, holder=INSTANCE)
+        if report is None:
+            logger.info("report settled or being sent slot=%s", slot)
+            return
+        delay = reports.send(report)
     if delay is not None:
         raise Retry(report.error, delay=int(delay.total_seconds() * SECOND))
 
 
-@dramatiq.actor(queue_name="reports", priority=-2, max_retries=0, throws=(OperationalError,))
+@dramatiq.actor(queue_name="reports", priority=-2, max_retries=0, throws=(OperationalError, InterfaceError))
 def requeue_stalled() -> None:
-    """Send again what was not sent, was lost, or belonged to a worker that died."""
+    """Send again what was not sent, was lost, or belonged to a worker that died, and the report of a lost tick."""
     released = recovery.release_abandoned()
-    broker: Any = dramatiq.get_broker()
-    keys = recovery.take_unsent(queue_is_empty=broker.waiting(process_upload.queue_name) == 0)
-    for sent, key in enumerate(keys):
-        try:
-            process_upload.send(key)
-        except RedisError as error:
-            recovery.mark_unsent(keys[sent:])
-            logger.warning("not sent again, Redis failed uploads=%s error=%s", len(keys) - sent, error)
-            break
-    stalled = recovery.take_stalled_reports()
-    for report in stalled:
-        email_report.send(report.slot.isoformat())
+    sent = send_unsent()
+    slots = [report.slot for report in recovery.take_stalled_reports()]
+    if missed := recovery.missed_slot(timezone.now()):
+        slots.append(missed)
+    for slot in slots:
+        email_report.send(slot.isoformat())
     recovery.forget_the_dead()
-    if released or keys or stalled:
-        logger.info("sent again released=%s uploads=%s reports=%s", released, len(keys), len(stalled))
+    audit.remove_remains()
+    if released or sent or slots:
+        logger.info("sent again released=%s uploads=%s reports=%s", released, sent, len(slots))
+
+
+def send_unsent() -> int:
+    """Send the messages that are missing, batch by batch; return how many."""
+    broker: Any = dramatiq.get_broker()
+    sent = 0
+    while keys := recovery.take_unsent(queue_is_empty=broker.waiting(process_upload.queue_name) == 0):
+        for position, key in enumerate(keys):
+            try:
+                process_upload.send(key)
+            except RedisError as error:
+                recovery.mark_unsent(keys[position:])
+                logger.warning("not sent again, Redis failed uploads=%s error=%s", len(keys) - position, error)
+                return sent
+            sent += 1
+        if len(keys) < recovery.BATCH:
+            break
+    return sent
 
 
 @dramatiq.actor(queue_name="reports", max_retries=0, time_limit=HOUR, throws=(audit.MediaMissing,))
 def audit_files() -> None:
-    """Log what `manage.py audit` would list; remove the remains of uploads that broke off."""
+    """Log what `manage.py audit` would list."""
     findings = audit.audit()
-    remains = audit.Findings(orphans=[path for path in findings.orphans if path.startswith("incoming/")])
-    removed, _ = audit.fix(remains)
     level = logging.WARNING if findings else logging.INFO
-    counts = len(findings.missing), len(findings.orphans), removed
-    logger.log(level, "audited missing=%s orphans=%s removed=%s; see manage.py audit", *counts)
+    logger.log(
+        level, "audited missing=%s orphans=%s; see manage.py audit", len(findings.missing), len(findings.orphans)
+    )

@@ -42,7 +42,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
     Without a worker or a scheduler uploads are still taken, so that is told by `ok` of each and not by the status.
     """
-    ages = Heartbeat.objects.ages()
+    try:
+        ages = Heartbeat.objects.ages()
+    except (InterfaceError, OperationalError) as error:
+        return JsonResponse({"database": {"ok": False, "error": " ".join(str(error).split())}}, status=503)
     roles = {role: {"ok": age is not None and age < SILENCE.total_seconds(), "age": age} for role, age in ages.items()}
     return JsonResponse({"database": {"ok": True}, **roles})
 
@@ -59,6 +62,7 @@ def database_down(request: HttpRequest, error: BaseException) -> HttpResponse:
     sentence = "The database cannot be reached at the moment, so nothing was stored. Please try again in a minute."
     response = plain_page(request, HTTPStatus.SERVICE_UNAVAILABLE, "Back in a moment", sentence)
     response.headers["Retry-After"] = "10"
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django need not log it a second time.
     return response
 
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path, PurePath
 
 from django.core.files.storage import default_storage
@@ -15,6 +16,8 @@ from uploads.metadata import digest
 from uploads.models import Upload
 
 DAY = 86_400  # seconds
+REMAINS = 6 * 3600  # seconds after which a file that stopped arriving is not going to be finished
+YOUNG = timedelta(minutes=2)  # Network storage may show a file to other machines only after a while.
 CHUNK = 2000  # rows
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 GONE = "The file is gone from the media mount. Upload it again."
@@ -45,17 +48,33 @@ def audit(*, with_digest: bool = False) -> Findings:
     Raises:
         MediaMissing: nothing can be said, because the whole mount seems to be away.
     """
-    if Upload.objects.exists() and not os.path.isdir(default_storage.path("uploads")):
+    if media_is_away():
         raise MediaMissing(f"There is no folder “uploads” in {default_storage.path('')}. Is the media mount there?")
     findings = Findings()
-    for upload in Upload.objects.order_by("pk").iterator(chunk_size=CHUNK):
-        path = default_storage.path(str(upload.file.name))
-        if not os.path.exists(path):
+    old_enough = Upload.objects.filter(created_at__lt=timezone.now() - YOUNG)
+    for upload in old_enough.order_by("pk").iterator(chunk_size=CHUNK):
+        if is_missing(str(upload.file.name)):
             findings.missing.append(upload)
         elif with_digest and has_changed(upload):
             findings.changed.append(upload)
     findings.orphans = [path for batch in batches(stored_files()) for path in without_row(batch)]
     return findings
+
+
+def media_is_away() -> bool:
+    """Tell whether there should be files and not even their folder is there: the mount has gone."""
+    return not os.path.isdir(default_storage.path("uploads")) and Upload.objects.exists()
+
+
+def is_missing(name: str) -> bool:
+    """Tell whether there is no such file. Where that cannot be told (permissions, a broken mount) it may be there."""
+    try:
+        os.stat(default_storage.path(name))
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def has_changed(upload: Upload) -> bool:
@@ -100,10 +119,17 @@ def fix(findings: Findings) -> tuple[int, int]:
     return removed, marked
 
 
-def remove_if_old(path: str) -> bool:
+def remove_remains() -> int:
+    """Remove what is left of uploads that broke off with their web process; return how many."""
+    folder = Path(default_storage.path("incoming"))
+    names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+    return sum(remove_if_old(f"incoming/{name}", age=REMAINS) for name in names)
+
+
+def remove_if_old(path: str, *, age: int = DAY) -> bool:
     full = Path(default_storage.path(path))
     try:
-        old = time.time() - full.stat().st_mtime > DAY
+        old = time.time() - full.stat().st_mtime > age
         if old:
             full.unlink()
     except FileNotFoundError:  # Somebody was faster.

@@ -1,13 +1,25 @@
-"""The broker: Dramatiq's on Redis, with a worker's death noticed in seconds and a Redis that is down costing little."""
+"""The broker: Dramatiq's on Redis, which wakes its consumers, notices a dead worker and costs little while it is down.
+
+Dramatiq's own consumers sleep up to a second between two looks at an empty queue. Here each message is followed by a
+token on a short list beside its queue, and a consumer that finds the queue empty blocks on that list. Tokens are
+hints: a lost one costs at most one idle time-out.
+"""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import dq_name
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import Middleware
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -17,31 +29,39 @@ MEMORY = 2.0  # seconds for which nobody asks a Redis that was just found down
 HEARTBEAT_TIMEOUT = 15_000  # milliseconds after which a silent worker's messages go to another
 MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every command (0.1 % takes minutes to hours)
 
+IDLE = 4.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
+DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
+TOKENS = 32  # at most, for each queue
+# Without a worker the tokens must not grow with the queue.
+PUSH_TOKEN = "if redis.call('llen', KEYS[1]) < tonumber(ARGV[1]) then redis.call('rpush', KEYS[1], 1) end"
+
 
 class Broker(RedisBroker):
-    """A RedisBroker that fails fast."""
+    """A RedisBroker that fails fast and wakes its consumers."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
-        client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=ANSWER_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
         super().__init__(  # type: ignore[no-untyped-call]
-            client=client,
+            client=client_of(url, answer_timeout=ANSWER_TIMEOUT),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             maintenance_chance=MAINTENANCE_CHANCE,
             **options,
         )
+        self.blocking_client = client_of(url, answer_timeout=IDLE + ANSWER_TIMEOUT)
+        self.push_token = self.client.register_script(PUSH_TOKEN)
+        self.add_middleware(WakeAtShutdown())
         self.down_until = 0.0
+        self.is_stopping = False
+
+    @property
+    def consumer_class(self) -> type["Consumer"]:
+        return Consumer
 
     def waiting(self, queue_name: str) -> int:
         """Return how many messages wait in a queue, those that workers have fetched not counted."""
         return int(self.client.llen(f"{self.namespace}:{queue_name}"))
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Enqueue a message.
+        """Enqueue a message and wake a consumer of its queue.
 
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached, or refuses. After the first failure to reach it
@@ -50,7 +70,105 @@ class Broker(RedisBroker):
         if time.monotonic() < self.down_until:
             raise RedisConnectionError("Redis was down a moment ago")
         try:
-            return super().enqueue(message, delay=delay)
+            enqueued = super().enqueue(message, delay=delay)
+            queue_name = message.queue_name if delay is None else dq_name(message.queue_name)
+            self.push_token(keys=[self.tokens(queue_name)], args=[TOKENS])
         except (RedisConnectionError, RedisTimeoutError):
             self.down_until = time.monotonic() + MEMORY
             raise
+        return enqueued
+
+    def wait_for_token(self, queue_name: str, seconds: float) -> None:
+        """Return when a message has come for the queue, when this process stops, or after some seconds."""
+        self.blocking_client.blpop([self.tokens(queue_name), self.own_tokens()], timeout=seconds)
+
+    def stop_waiting(self, consumers: int) -> None:
+        """Wake this process's own consumers for good."""
+        self.is_stopping = True
+        pipeline = self.client.pipeline()
+        pipeline.rpush(self.own_tokens(), *[1] * consumers)
+        pipeline.expire(self.own_tokens(), int(IDLE) + 1)
+        pipeline.execute()
+
+    def tokens(self, queue_name: str) -> str:
+        return f"{self.namespace}:{queue_name}.tokens"
+
+    def own_tokens(self) -> str:
+        return f"{self.namespace}:__tokens__.{self.broker_id}"
+
+
+class Consumer(_RedisConsumer):
+    """Fetches half its share of messages at a time, and waits for a token where there is none."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]
+        self.room = Event()
+
+    def __next__(self) -> Any:
+        if self.broker.is_stopping:  # Nothing more is taken, while what was taken is finished.
+            time.sleep(DELAYED)
+            return None
+        with closed_on_failure():
+            if not self.message_cache and not self.is_full():
+                self.message_cache = self.broker.do_fetch(
+                    self.queue_name, self.prefetch - self.outstanding_message_count
+                )
+            if self.message_cache:
+                return super().__next__()  # type: ignore[no-untyped-call]
+            if self.is_full():
+                self.room.clear()
+                self.room.wait(DELAYED)
+            else:
+                self.broker.wait_for_token(self.queue_name, DELAYED if self.holds_delayed_messages() else IDLE)
+            return None
+
+    def is_full(self) -> bool:
+        return bool(self.outstanding_message_count > self.prefetch // 2)
+
+    def holds_delayed_messages(self) -> bool:
+        return bool(self.queue_name.endswith(".DQ") and self.queued_message_ids)
+
+    def ack(self, message: Any) -> None:
+        with closed_on_failure():
+            super().ack(message)  # type: ignore[no-untyped-call]
+        self.room.set()
+
+    def nack(self, message: Any) -> None:
+        with closed_on_failure():
+            super().nack(message)  # type: ignore[no-untyped-call]
+        self.room.set()
+
+    def requeue(self, messages: Any) -> None:
+        with closed_on_failure():
+            super().requeue(messages)  # type: ignore[no-untyped-call]
+
+
+class WakeAtShutdown(Middleware):
+    """Lets the consumers of a worker that stops notice it at once."""
+
+    def before_worker_boot(self, broker: Any, worker: Any) -> None:
+        broker.is_stopping = False
+
+    def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
+        try:
+            broker.stop_waiting(len(worker.consumers))
+        except RedisError as error:
+            broker.logger.warning("consumers not woken, Redis failed error=%s", error)
+
+
+@contextmanager
+def closed_on_failure() -> Iterator[None]:
+    """Tell Dramatiq of any failure of Redis in the one way that it takes calmly; it logs a line and tries again."""
+    try:
+        yield
+    except RedisError as error:
+        raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+
+def client_of(url: str, *, answer_timeout: float) -> "redis.Redis":
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=answer_timeout,
+        retry=Retry(NoBackoff(), 0),
+    )

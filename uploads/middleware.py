@@ -34,7 +34,7 @@ class DatabaseRequired:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path == "/healthz":
+        if request.path in ("/healthz", "/readyz"):
             return self.get_response(request)
         try:
             with connection.cursor():  # Connects, or checks the connection that the thread kept.

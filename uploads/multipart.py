@@ -3,6 +3,7 @@
 As it comes, the parser accepts a body that ends early, skips a file called `..` and drops an unterminated last file.
 """
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ from django.http.request import UnreadablePostError
 from django.template.defaultfilters import filesizeformat
 from django.utils.datastructures import MultiValueDict
 
+from uploads.audit import media_is_away
 from uploads.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
@@ -112,6 +114,8 @@ def receive(request: HttpRequest) -> list[tuple[str, str]]:
     limit_silence(request, SILENCE)
     handler = FileHandler(request)
     try:
+        if media_is_away():
+            raise OSError(errno.ENODEV, "the media mount is away")
         Path(settings.FILE_UPLOAD_TEMP_DIR).mkdir(parents=True, exist_ok=True)
         body = Body(request, length)
         parser = Parser(request.META, body, [handler], request.encoding)

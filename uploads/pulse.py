@@ -12,30 +12,32 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from dramatiq import Broker, Middleware, Worker
 
 from uploads.metadata.sandbox import children
-from uploads.models import Heartbeat, Upload
+from uploads.models import Heartbeat, Report, Upload
 from uploads.models.heartbeat import INTERVAL
 
 logger = logging.getLogger(__name__)
 
 INSTANCE = uuid.uuid4()  # This process: Dramatiq's worker processes import this module each on their own.
-working_on: set[int] = set()  # The uploads that threads of this process are at.
+at_hand: set[uuid.UUID] = set()  # The claims that threads of this process are at.
+excused: set[uuid.UUID] = set()  # Those whose work was done or not begun, but the database went away.
 BEAT = struct.Struct("=i")  # A process id, as told to the watchdog.
 
 
 @contextmanager
-def at_work(upload_id: int) -> Iterator[None]:
-    working_on.add(upload_id)
+def at_work() -> Iterator[uuid.UUID]:
+    """Yield the id for a new claim. It is this process's, and nobody gives it up, until the block ends."""
+    claim = uuid.uuid4()
+    at_hand.add(claim)
     try:
-        yield
+        yield claim
     finally:
-        working_on.discard(upload_id)
+        at_hand.discard(claim)
 
 
 class Pulse(Thread):
@@ -74,13 +76,18 @@ class Pulse(Thread):
             logger.warning("heartbeat not removed, the database failed error=%s", str(error).strip())
 
 
-class PulseMiddleware(Middleware):
+class WorkerPulse(Middleware):
     """Gives a worker process its pulse, and hands back at shutdown what was not finished in time."""
 
-    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        children.allow(worker.worker_threads)
         self.pulse = Pulse("worker", also=give_up_abandoned)
+        self.pulse.beat()  # Before anything is claimed: a holder without a heartbeat counts as dead.
         self.pulse.start()
-        Thread(target=keep_watchdog_informed, args=[worker], name="Watchdog", daemon=True).start()
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        threads = [self.pulse, *worker.consumers.values(), *worker.workers]
+        Thread(target=keep_watchdog_informed, args=[threads], name="Watchdog", daemon=True).start()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         try:
@@ -94,23 +101,37 @@ class PulseMiddleware(Middleware):
 def give_up_abandoned() -> None:
     """Give up what this worker holds and no thread is at: an error in the wrong moment left it so."""
     children.trim()
-    held = Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE)
-    for upload in held.exclude(pk__in=list(working_on)):
-        logger.warning("nobody is at it upload_id=%s attempt=%s", upload.pk, upload.attempts)
-        if upload.attempts_are_used_up:
-            upload.fail(f"Reading it ended {upload.attempts} times in an error of ours, which was logged.")
-        else:
-            upload.release(due=None)
+    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE):
+        if upload.claim not in at_hand:
+            give_up(upload)
+    for report in Report.objects.filter(status=Report.Status.SENDING, holder=INSTANCE):
+        if report.claim not in at_hand:
+            logger.warning("nobody is at it slot=%s", report.slot.isoformat())
+            report.release("The worker could not finish it.", due=report.due_at)
+
+
+def give_up(upload: Upload) -> None:
+    logger.warning("nobody is at it upload_id=%s attempt=%s", upload.pk, upload.attempts)
+    if upload.claim in excused:
+        upload.hand_back(due=None)
+        excused.discard(upload.claim)
+    elif upload.attempts_are_used_up:
+        upload.fail(f"Reading it ended {upload.attempts} times in an error of ours, which was logged.")
+    else:
+        upload.release(due=None)
 
 
 def hand_back_unfinished() -> None:
     for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE):
         if upload.hand_back(due=None):
             logger.info("handed back upload_id=%s", upload.pk)
+    for report in Report.objects.filter(status=Report.Status.SENDING, holder=INSTANCE):
+        if report.hand_back():
+            logger.info("handed back slot=%s", report.slot.isoformat())
 
 
-def keep_watchdog_informed(worker: Worker) -> None:
-    """Tell the watchdog that all threads live; stop this process when the watchdog does not.
+def keep_watchdog_informed(threads: list[Thread]) -> None:
+    """Tell the watchdog while all threads live; stop this process when the watchdog does not.
 
     TALLYBOX_WATCHDOG names two descriptors, set by `rundramatiq`: one to write beats to, one that closes with it.
     """
@@ -121,13 +142,9 @@ def keep_watchdog_informed(worker: Worker) -> None:
     watched = True
     while watched:
         with suppress(BrokenPipeError):  # The lifeline is closed, too, then.
-            if all_alive(worker):
+            if all(thread.is_alive() for thread in threads):
                 os.write(beats, BEAT.pack(os.getpid()))
         closed, _, _ = select.select([lifeline], [], [], INTERVAL.total_seconds())
         watched = not closed
     logger.critical("the watchdog is gone, stopping")
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def all_alive(worker: Any) -> bool:
-    return all(thread.is_alive() for thread in [*worker.consumers.values(), *worker.workers])

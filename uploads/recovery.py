@@ -8,12 +8,14 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from uploads.models import Heartbeat, Report, Upload
 from uploads.models.upload import UploadQuerySet
+from uploads.triggers import last_slot
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +53,18 @@ def lost_uploads(now: datetime, *, queue_is_empty: bool) -> UploadQuerySet:
     overdue = Q(sent_at=None)
     if queue_is_empty:
         overdue |= Q(sent_at__lt=now - PATIENCE)
-    elif passed := Upload.objects.filter(processed_at__isnull=False).order_by("-processed_at").first():
-        overdue |= Q(sent_at__lt=min(passed.sent_at or now, now) - PATIENCE)
+    elif passed := newest_passed():
+        overdue |= Q(sent_at__lt=min(passed, now) - PATIENCE)
     return Upload.objects.filter(overdue, status=Upload.Status.PENDING)
+
+
+def newest_passed() -> datetime | None:
+    """Return when the message of the upload that was processed last was sent.
+
+    One that was sent again later is no witness: its first message may have come through, from the queue's front.
+    """
+    first_sent = Upload.objects.filter(processed_at__isnull=False, sent_at__lt=F("created_at") + PATIENCE)
+    return first_sent.order_by("-processed_at").values_list("sent_at", flat=True).first()
 
 
 def mark_unsent(keys: Iterable[int]) -> None:
@@ -65,6 +76,17 @@ def take_stalled_reports() -> list[Report]:
     stalled = list(Report.objects.unheld().filter(due_at__lt=timezone.now() - PATIENCE).order_by("slot")[:BATCH])
     Report.objects.filter(pk__in=[report.pk for report in stalled]).update(due_at=timezone.now())
     return stalled
+
+
+def missed_slot(now: datetime) -> datetime | None:
+    """Return the newest tick if it was lost: the scheduler or Redis was away in that very moment.
+
+    Nothing is made good before the first report: a new site is not to begin with yesterday's.
+    """
+    slot = last_slot(settings.REPORT_SCHEDULE, now - PATIENCE)
+    if slot is None or Report.objects.filter(slot__gte=slot).exists():
+        return None
+    return slot if Report.objects.exists() else None
 
 
 def forget_the_dead() -> None:

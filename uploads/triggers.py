@@ -1,7 +1,7 @@
 """When something is due: a number of seconds on the clock, or a cron line."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -15,6 +15,25 @@ WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun"]  # cron coun
 def every(seconds: int) -> BaseTrigger:
     """Return a trigger aligned to the clock: every 60 seconds means at second 0 of each minute, UTC."""
     return IntervalTrigger(seconds=seconds, start_date=EPOCH, timezone=UTC)
+
+
+def next_slot(trigger: BaseTrigger, after: datetime) -> datetime | None:
+    """Return the trigger's first time after a moment; None where it never comes again."""
+    upcoming: datetime | None = trigger.get_next_fire_time(None, after + timedelta(microseconds=1))
+    return upcoming.astimezone(UTC) if upcoming else None
+
+
+def last_slot(trigger: BaseTrigger, until: datetime) -> datetime | None:
+    """Return the trigger's last time up to a moment, sought in growing stretches of the past up to some years."""
+    stretch = timedelta(minutes=1)
+    while stretch < 1000 * timedelta(days=1):
+        slot = next_slot(trigger, until - stretch)
+        if slot and slot <= until:
+            while (later := next_slot(trigger, slot)) and later <= until:
+                slot = later
+            return slot
+        stretch *= 2
+    return None
 
 
 def parse_schedule(schedule: str) -> BaseTrigger:

@@ -9,8 +9,7 @@ from typing import IO, Any
 
 def extract(file: IO[bytes]) -> dict[str, Any]:
     deed = file.read().split()[1].decode()
-    deeds[deed]()
-    return {"survived": deed}
+    return deeds[deed]() or {"survived": deed}
 
 
 def segfault() -> None:
@@ -57,8 +56,12 @@ def disk() -> None:
             file.write(b"x" * 2**20)
 
 
+def oddities() -> dict[str, Any]:
+    return {"nul": "a\0b", "surrogate": "\ud800", "endless": float("inf"), "list": ["\0", 1]}
+
+
 def leave() -> None:
     os._exit(0)
 
 
-deeds = {each.__name__: each for each in (segfault, loop, sleep, allocate, fork, spawn, write, disk, leave)}
+deeds = {each.__name__: each for each in (segfault, loop, sleep, allocate, fork, spawn, write, disk, leave, oddities)}

@@ -28,6 +28,7 @@ def read(upload: "Upload") -> dict[str, Any]:
     Raises:
         OSError: the file is missing on the media mount or cannot be read.
         ParserCrashed: the file made its parser die, hang or run wild.
+        ParserUnavailable: there is no parser for it at the moment.
     """
     with upload.file.storage.open(str(upload.file.name), "rb") as file:
         content_type = content_type_of(file.read(HEAD))

@@ -9,13 +9,14 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
 
-from uploads.metadata.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY
+from uploads.metadata.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY, WALL
 
 Extractor = Callable[[IO[bytes]], dict[str, Any]]
 
@@ -29,9 +30,11 @@ def main(modules: list[str]) -> None:
         if not request:
             return
         allow_more_cpu()
+        signal.alarm(int(WALL) + 5)  # Should the worker die meanwhile, nobody else would end a parser that sleeps.
         with open(descriptors[0], "rb") as file:
             file.seek(0)  # The position is the sender's.
             answer = read(extractors[request.decode()], file)
+        signal.alarm(0)
         channel.sendall(json.dumps(answer).encode() + b"\n")
 
 

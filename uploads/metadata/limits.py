@@ -1,8 +1,8 @@
 """What reading one file may cost, and what its parser's process may do."""
 
 MEMORY = 512 * 2**20  # bytes of address space
-CPU = 20  # seconds of processor time
-WALL = 30.0  # seconds
+CPU = 10  # seconds of processor time
+WALL = 15.0  # seconds
 LONGEST_ANSWER = 2**18  # bytes
 OPEN_FILES = 32
 NOBODY = 65534  # the user that root becomes

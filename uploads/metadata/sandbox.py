@@ -8,6 +8,7 @@ has a socket of its own, gets the open file over it and answers in JSON of bound
 
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import IO, Any
 
 from uploads.metadata.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, WALL
@@ -25,6 +26,7 @@ from uploads.metadata.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, 
 logger = logging.getLogger(__name__)
 
 IDLE = 30.0  # seconds after which a spare child is ended
+QUEUEING = 1.0  # seconds to wait for a place among those that parse
 SOURCES = [str(Path(__file__).resolve().parents[2]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
@@ -32,12 +34,16 @@ class ParserCrashed(Exception):
     """The child died, hung or ran wild over a file; the text completes a sentence that begins with `it`."""
 
 
+class ParserUnavailable(Exception):
+    """There is no parser for the moment: all are busy, or the system starts no more. The file is not to blame."""
+
+
 class Child:
     """One parser process and the socket to it."""
 
     def __init__(self, modules: list[str]) -> None:
         self.channel, theirs = socket.socketpair()
-        with theirs:
+        with theirs, closing_on_failure(self.channel):
             self.process = subprocess.Popen(
                 [sys.executable, "-B", "-m", "uploads.metadata.child", *modules],
                 stdin=theirs.fileno(),
@@ -67,10 +73,12 @@ class Child:
                     raise ParserCrashed(self.cause_of_death())
                 if len(answer) > LONGEST_ANSWER:
                     raise ParserCrashed("made its parser write without end")
-            parsed: dict[str, Any] = json.loads(answer)
+            parsed = clean(json.loads(answer))
+            if not isinstance(parsed, dict):
+                raise ValueError("not an object")
         except TimeoutError as error:
             raise ParserCrashed(f"kept its parser busy for more than {WALL:.0f} s") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ParserCrashed(self.cause_of_death()) from error
         self.used_at = time.monotonic()
         return parsed
@@ -101,13 +109,36 @@ class Children:
     def __init__(self) -> None:
         self.idle: list[Child] = []
         self.lock = Lock()
+        self.allow(threads=2)
+
+    def allow(self, threads: int) -> None:
+        """Leave one of so many threads free of parsers: files that hang in theirs must not hold up all others."""
+        self.places = BoundedSemaphore(max(threads - 1, 1))
 
     @contextmanager
     def lend(self, modules: list[str]) -> Iterator[Child]:
-        """Lend a child; one that crashed is not lent again."""
+        """Lend a child; one that crashed is not lent again.
+
+        Raises:
+            ParserUnavailable: there is none to be had.
+        """
+        places = self.places
+        if not places.acquire(timeout=QUEUEING):
+            raise ParserUnavailable("all are busy")
+        try:
+            with self.lend_one(modules) as child:
+                yield child
+        finally:
+            places.release()
+
+    @contextmanager
+    def lend_one(self, modules: list[str]) -> Iterator[Child]:
         with self.lock:
             child = self.idle.pop() if self.idle else None
-        child = child or Child(modules)
+        try:
+            child = child or Child(modules)
+        except OSError as error:
+            raise ParserUnavailable(f"none can be started ({error.strerror})") from error
         try:
             yield child
         except BaseException:
@@ -126,6 +157,26 @@ class Children:
             child.end()
 
 
+def clean(answer: Any) -> Any:
+    """Return an answer without what no database stores: NUL, lone surrogates, infinite numbers."""
+    if isinstance(answer, str):
+        return answer.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(answer, float):
+        return answer if math.isfinite(answer) else None
+    if isinstance(answer, list):
+        return [clean(each) for each in answer]
+    return {clean(key): clean(each) for key, each in answer.items()} if isinstance(answer, dict) else answer
+
+
+@contextmanager
+def closing_on_failure(channel: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        channel.close()
+        raise
+
+
 children = Children()
 
 
@@ -134,6 +185,7 @@ def extract(module: str, modules: list[str], file: IO[bytes]) -> dict[str, Any]:
 
     Raises:
         ParserCrashed: the file made its parser die, hang or run wild.
+        ParserUnavailable: there is no parser for it at the moment.
     """
     with children.lend(modules) as child:
         answer = child.ask(module, file)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Max
+from django.db.models import Case, F, Max, When
 from django.db.models.functions import Now
 
 INTERVAL = timedelta(seconds=5)
@@ -22,9 +22,19 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     def forgotten(self) -> Self:
         return self.filter(seen_at__lt=Now() - FORGOTTEN)
 
+    def witnesses(self) -> Self:
+        """Keep those who could beat without a break for as long as others must be silent to be dead.
+
+        After the database was away, or the machine stood still, all look dead that only could not say so: nobody is
+        declared dead where nobody was there to hear.
+        """
+        return self.alive().filter(steady_since__lt=Now() - SILENCE)
+
     def beat(self, instance: uuid.UUID, role: str) -> None:
-        if not self.filter(pk=instance).update(seen_at=Now()):
-            self.create(pk=instance, role=role, seen_at=Now())
+        unbroken = When(seen_at__gt=Now() - 2 * INTERVAL, then=F("steady_since"))
+        beaten = self.filter(pk=instance).update(seen_at=Now(), steady_since=Case(unbroken, default=Now()))
+        if not beaten:
+            self.create(pk=instance, role=role, seen_at=Now(), steady_since=Now())
 
     def ages(self) -> dict[str, float | None]:
         """Return for each role the seconds since any process of it was heard of; None for never."""
@@ -42,6 +52,7 @@ class Heartbeat(models.Model):
     instance = models.UUIDField(primary_key=True)
     role = models.CharField(max_length=10, choices=Role)
     seen_at = models.DateTimeField()
+    steady_since = models.DateTimeField(help_text="Since when it was heard of without a break.")
 
     objects = HeartbeatQuerySet.as_manager()
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,18 +18,18 @@ class ReportQuerySet(models.QuerySet["Report"]):
 
     def unheld(self) -> Self:
         """Keep those to be sent that nobody is at: released for another attempt, or their worker died."""
-        dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk"))
+        dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk")) & Exists(Heartbeat.objects.witnesses())
         return self.filter(Q(holder=None) | dead, status=Report.Status.SENDING)
 
-    def claim(self, slot: datetime, holder: uuid.UUID) -> "Report | None":
+    def claim(self, slot: datetime, claim: uuid.UUID, *, holder: uuid.UUID) -> "Report | None":
         """Take the slot for sending; None when it is settled or somebody else is at it.
 
-        The unique slot decides who makes the row, a filtered UPDATE who takes it over.
+        The unique slot decides who makes the row, a filtered UPDATE who takes it over. `claim` is as for uploads.
         """
-        report, created = self.get_or_create(slot=slot, defaults={"holder": holder, "attempts": 1})
+        report, created = self.get_or_create(slot=slot, defaults={"holder": holder, "claim": claim, "attempts": 1})
         if created:
             return report
-        taken = self.unheld().filter(slot=slot).update(holder=holder, attempts=F("attempts") + 1)
+        taken = self.unheld().filter(slot=slot).update(holder=holder, claim=claim, attempts=F("attempts") + 1)
         return self.get(slot=slot) if taken else None
 
 
@@ -44,11 +43,9 @@ class Report(models.Model):
     slot = models.DateTimeField(unique=True, help_text="The tick it stands for, UTC.")
     status = models.CharField(max_length=10, choices=Status, default=Status.SENDING)
     holder = models.UUIDField(null=True, blank=True, help_text="The worker that is sending it.")
-    # With defaults in the database too: during a rolling deploy older code makes rows without these.
-    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
-    due_at = models.DateTimeField(
-        default=timezone.now, db_default=Now(), help_text="When its message was sent, or is due."
-    )
+    claim = models.UUIDField(null=True, blank=True, editable=False, help_text="The attempt that may settle it.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now, help_text="When its message was sent, or is due.")
     sent_at = models.DateTimeField(null=True, blank=True)
     totals = models.JSONField(default=dict, blank=True)
     recipients = models.TextField(blank=True)
@@ -78,13 +75,17 @@ class Report(models.Model):
         """Let another attempt have it, whose message is due then; the reason is shown until it succeeds."""
         return self._settle(holder=None, error=reason, due_at=due)
 
+    def hand_back(self) -> bool:
+        """Release it without counting this attempt: nothing was tried."""
+        return self._settle(holder=None, attempts=F("attempts") - 1)
+
     def keep(self, **mail: Any) -> bool:
         """Store the mail as it is about to be sent."""
         return self._settle(**mail)
 
     def _settle(self, **fields: Any) -> bool:
-        claim = {"status": self.Status.SENDING, "holder": self.holder, "attempts": self.attempts}
-        kept = Report.objects.filter(pk=self.pk, **claim).update(**fields)
+        held = Report.objects.filter(pk=self.pk, status=self.Status.SENDING, claim=self.claim)
+        kept = held.update(**fields)
         for name, value in fields.items():
             setattr(self, name, value)
         return bool(kept)

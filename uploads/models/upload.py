@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -38,18 +38,20 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(status__in=[Upload.Status.PENDING, Upload.Status.PROCESSING])
 
     def abandoned(self) -> Self:
-        """Keep those whose worker is not alive any more."""
-        alive = Heartbeat.objects.alive().values("pk")
-        return self.filter(Q(holder=None) | ~Q(holder__in=alive), status=Upload.Status.PROCESSING)
+        """Keep those whose worker is not alive any more, as far as somebody is there to tell."""
+        dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk")) & Exists(Heartbeat.objects.witnesses())
+        return self.filter(Q(holder=None) | dead, status=Upload.Status.PROCESSING)
 
-    def claim(self, pk: int, holder: uuid.UUID) -> "Upload | None":
+    def claim(self, pk: int, claim: uuid.UUID, *, holder: uuid.UUID) -> "Upload | None":
         """Take a pending upload for processing and count the attempt; None when somebody else has it or it is done.
 
-        The filtered UPDATE decides the race between workers, and it commits before the file is opened.
+        The filtered UPDATE decides the race between workers, and it commits before the file is opened. `claim` is a
+        new id for each attempt: whoever writes later must still hold that very one.
         """
         taken = self.filter(pk=pk, status=Upload.Status.PENDING).update(
             status=Upload.Status.PROCESSING,
             holder=holder,
+            claim=claim,
             started_at=timezone.now(),
             attempts=F("attempts") + 1,
         )
@@ -57,8 +59,8 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def send_again(self) -> int:
         """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
-        fields = {"attempts": 0, "error": "", "holder": None, "sent_at": None, "processed_at": None}
-        return self.exclude(status=Upload.Status.PROCESSING).update(status=Upload.Status.PENDING, **fields)
+        unsent = {"status": Upload.Status.PENDING, "sent_at": None, "processed_at": None, "missing_since": None}
+        return self.exclude(status=Upload.Status.PROCESSING).update(attempts=0, error="", holder=None, **unsent)
 
 
 class UploadManager(models.Manager["Upload"]):
@@ -105,12 +107,16 @@ class Upload(models.Model):
     error = models.TextField(blank=True, help_text="Why it failed, for a person.")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Counted before the file is opened.")
     holder = models.UUIDField(null=True, blank=True, help_text="The worker that has claimed it.")
+    claim = models.UUIDField(null=True, blank=True, editable=False, help_text="The attempt that may write its result.")
     sent_at = models.DateTimeField(
         null=True, default=timezone.now, editable=False, help_text="When its message was sent, or is due; empty: not."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     processed_at = models.DateTimeField(null=True, blank=True)
+    missing_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When a worker first did not find its file."
+    )
 
     objects = UploadManager.from_queryset(UploadQuerySet)()
 
@@ -154,13 +160,10 @@ class Upload(models.Model):
         """Let another attempt have it, whose message is due then; None: nobody has sent one."""
         return self._settle(status=self.Status.PENDING, holder=None, sent_at=due)
 
-    def hand_back(self, *, due: datetime | None) -> bool:
+    def hand_back(self, *, due: datetime | None, **fields: Any) -> bool:
         """Release it without counting this attempt: the file is not to blame."""
-        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due, attempts=self.attempts - 1)
+        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due, attempts=F("attempts") - 1, **fields)
 
     def _settle(self, **fields: Any) -> bool:
-        # Worker and attempt are the claim's name: whoever takes the row later is another or counts one more.
-        claim = Upload.objects.filter(
-            pk=self.pk, status=self.Status.PROCESSING, holder=self.holder, attempts=self.attempts
-        )
-        return bool(claim.update(**fields))
+        held = Upload.objects.filter(pk=self.pk, status=self.Status.PROCESSING, claim=self.claim)
+        return bool(held.update(**fields))

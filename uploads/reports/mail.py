@@ -2,7 +2,7 @@
 
 import logging
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from smtplib import SMTPException, SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
 
 from django.conf import settings
@@ -15,6 +15,7 @@ from django.utils import timezone
 from uploads.models import Report
 from uploads.reports.export import Attachment, attachment
 from uploads.reports.tally import Tally, take_tally
+from uploads.triggers import next_slot
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def send(report: Report) -> timedelta | None:
     What may pass (no connection, a hang, a 4xx answer) is tried again until the next report is due; what will not
     pass (a 5xx answer) is not. See RFC 5321, section 4.2.1.
     """
-    now, deadline = timezone.now(), next_slot(report.slot)
+    now, deadline = timezone.now(), next_slot(settings.REPORT_SCHEDULE, report.slot)
     if report.attempts > 1 and deadline and now >= deadline:
         report.fail(f"No worker could finish it before the next report was due. {report.error}".strip())
         return None
@@ -53,11 +54,6 @@ def send(report: Report) -> timedelta | None:
         logger.warning("report not sent yet slot=%s reason=%s", report.slot.isoformat(), error)
         return delay
     return None
-
-
-def next_slot(slot: datetime) -> datetime | None:
-    upcoming: datetime | None = settings.REPORT_SCHEDULE.get_next_fire_time(slot, slot)
-    return upcoming
 
 
 def deliver(report: Report) -> None:

@@ -22,6 +22,7 @@ from uploads.valkey import NoServer, server_command
 if TYPE_CHECKING:
     from uploads.supervisor import Supervisor
 
+LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, a Mac 103
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             supervisor = Supervisor(last="valkey")
             environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
             if not os.environ.get("REDIS_URL"):
-                server = Path(folder) / "valkey.sock"
+                server = socket_path(settings.VAR_DIR, Path(folder))
                 environment["REDIS_URL"] = f"unix://{server}"
                 supervisor.add_process("valkey", shell(self.valkey(server)))
             web = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "gunicorn.conf.py")]
@@ -73,6 +74,12 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
         connection.close()
+
+
+def socket_path(folder: Path, other: Path) -> Path:
+    """Return where Valkey listens: with its data, or elsewhere where that path is too long for a socket (unix(7))."""
+    path = folder / "valkey.sock"
+    return path if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else other / "valkey.sock"
 
 
 @contextmanager
