@@ -20,7 +20,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     figures: Counter[str] = Counter()
     for line in Path(os.environ["TORTURE_FIGURES"]).read_text().splitlines():
         figures.update(json.loads(line))
-    told = ", ".join(f"{name} {figures[name]}" for name in ("uploads", "kills", "faults", "mails", "lost", "doubled"))
+    told = ", ".join(
+        f"{name} {figures[name]}" for name in ("uploads", "stored", "kills", "faults", "mails", "lost", "doubled")
+    )
     terminalreporter.write_line(f"torture: {told}")
 
 

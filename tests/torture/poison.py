@@ -25,6 +25,10 @@ def sleep() -> None:
     time.sleep(3600)
 
 
+def nap() -> None:
+    time.sleep(10)
+
+
 def allocate() -> None:
     kept = []
     while True:
@@ -64,4 +68,6 @@ def leave() -> None:
     os._exit(0)
 
 
-deeds = {each.__name__: each for each in (segfault, loop, sleep, allocate, fork, spawn, write, disk, leave, oddities)}
+deeds = {
+    each.__name__: each for each in (segfault, loop, sleep, nap, allocate, fork, spawn, write, disk, leave, oddities)
+}

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,11 @@ import psycopg2
 from django.db import connections
 
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
+from tests.torture.proxy import Proxy
 from uploads.models import Report, Upload
 
 ALIAS = "torture"
+DONE = re.compile(r" done upload_id=(\d+)")
 BOUNDARY = "frontier"
 
 
@@ -78,6 +81,7 @@ class Site:
         self.figures: Counter[str] = Counter()
         self.sent: dict[str, tuple[str, str]] = {}  # public id → (name, digest)
         self.services: list[Service] = []
+        self.proxies: list[Proxy] = []
         self.url, self.drop_database = make_database(folder)
         connections.databases[ALIAS] = {**connections.databases["default"], **database_settings(self.url)}
         self.valkey = Valkey()
@@ -121,6 +125,11 @@ class Site:
         service = Service([sys.executable, *command], log=log, environment=environment)
         self.services.append(service)
         return service
+
+    def proxy(self, target: Path) -> Proxy:
+        proxy = Proxy(target)
+        self.proxies.append(proxy)
+        return proxy
 
     def report_every(self, seconds: int) -> None:
         """Set the schedule of the processes that are started from now on."""
@@ -179,6 +188,14 @@ class Site:
         self.figures["uploads"] += 1
         return key
 
+    def forget(self, keys: Any) -> None:
+        """Delete uploads that would take long to finish."""
+        for upload in self.uploads.filter(public_id__in=list(keys)):
+            (self.folder / "media" / upload.file.name).unlink(missing_ok=True)
+            upload.delete()
+        for key in keys:
+            del self.sent[key]
+
     # What came of it -------------------------------------------------------------------------------------------
 
     def row(self, key: str) -> Any:
@@ -209,13 +226,20 @@ class Site:
             assert row.status == "failed" or row.metadata["sha256"] == digest
             assert (self.folder / "media" / row.file.name).is_file()
         self.check_files_have_rows(rows.values())
+        self.check_results_were_stored_once()
         self.check_reports()
 
     def check_files_have_rows(self, rows: Any) -> None:
-        stored = {
-            str(path.relative_to(self.folder / "media")) for path in (self.folder / "media" / "uploads").rglob("*.*")
-        }
+        media = self.folder / "media"
+        stored = {str(path.relative_to(media)) for path in media.rglob("*") if path.is_file()}
         assert stored <= {row.file.name for row in rows}
+
+    def check_results_were_stored_once(self) -> None:
+        """The workers say `done` where their result was stored, and something else where another had the claim."""
+        done = Counter(key for log in self.folder.glob("worker-*.log") for key in DONE.findall(log.read_text()))
+        self.count("stored", len(done))
+        self.count("doubled", sum(count - 1 for count in done.values()))
+        assert [key for key, count in done.items() if count > 1] == []
 
     def check_reports(self) -> None:
         ids = Counter(mail["Message-ID"] for mail in self.mailbox.mails)
@@ -231,6 +255,8 @@ class Site:
         connections[ALIAS].close()
         del connections[ALIAS]
         self.mailbox.__exit__()
+        for proxy in self.proxies:
+            proxy.close()
         self.valkey.remove()
         self.drop_database()
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,8 +75,39 @@ def test_work_in_progress_is_handed_back_and_not_counted_against_the_file(site: 
     assert site.row(key).attempts == 0
     site.worker()
     wait_for(lambda: site.status(key) == "processing", seconds=15, what="the next worker")
-    site.uploads.all().delete()
-    site.sent.clear()
+    site.forget([key])
+
+
+def test_without_redis_work_in_progress_is_handed_back_all_the_same(site: Any) -> None:
+    site.web()
+    worker = site.worker()
+    key = site.upload("long.bin", b"POISON sleep")
+    wait_for(lambda: site.status(key) == "processing", what="the worker")
+    site.valkey.stop()
+    site.count("faults")
+
+    worker.stop()
+
+    assert (site.status(key), site.row(key).attempts) == ("pending", 0)
+    assert "Traceback" not in worker.output()
+    site.forget([key])
+    site.valkey.start()
+
+
+def test_a_media_mount_that_goes_away_costs_no_file(site: Any) -> None:
+    site.web()
+    key = site.upload("before.txt")
+    (site.folder / "media" / "uploads").rename(site.folder / "away")
+    site.count("faults")
+    site.scheduler()
+    site.worker()
+
+    assert site.upload("during.txt") is None
+    wait_for(lambda: site.row(key).missing_since, what="a worker that misses the file")
+    (site.folder / "away").rename(site.folder / "media" / "uploads")
+
+    site.wait_for_all()
+    assert (site.status(key), site.row(key).attempts) == ("ready", 1)
 
 
 def test_a_worker_that_starts_before_the_migrations_waits_for_them(site: Any) -> None:
@@ -92,7 +124,8 @@ def test_a_worker_that_starts_before_the_migrations_waits_for_them(site: Any) ->
     site.wait_for_all()
 
 
-def test_a_worker_whose_processes_hang_is_ended_and_started_again(site: Any) -> None:
+@pytest.mark.parametrize("hanging", [1, 2])
+def test_a_worker_whose_processes_hang_is_ended_and_started_again(site: Any, hanging: int) -> None:
     site.web()
     site.scheduler()
     worker = site.worker("--processes", "2", "--threads", "2", "--watchdog-patience", "12")
@@ -100,14 +133,24 @@ def test_a_worker_whose_processes_hang_is_ended_and_started_again(site: Any) -> 
     site.wait_for_all()
     first = worker.process.pid
 
-    for pid in descendants(first):
+    for pid in worker_processes(first)[:hanging]:
         os.kill(pid, signal.SIGSTOP)
     site.count("faults")
 
     wait_for(lambda: worker.process.pid != first, seconds=60, what="the watchdog")
     site.upload("second.txt")
     site.wait_for_all()
-    assert "ending the worker: 0 of 2 processes live" in worker.output()
+    assert f"ending the worker: {2 - hanging} of 2 processes live" in worker.output()
+
+
+def worker_processes(watchdog: int) -> list[int]:
+    """Return the ids of those that do the work: the children of Dramatiq's master, the watchdog's only child."""
+    [master] = [pid for pid in descendants(watchdog) if parent_of(pid) == watchdog]
+    return [pid for pid in descendants(master) if parent_of(pid) == master]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_dead_worker_process_ends_the_others_and_all_are_started_again(site: Any) -> None:

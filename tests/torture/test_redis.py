@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 import redis
 
 from tests.servers import wait_for
+from tests.torture.test_kills import upload_until
 
 pytestmark = pytest.mark.timeout(180)
 IN_TIME = 15  # seconds from Redis being usable to the last file
@@ -56,9 +58,12 @@ def test_a_redis_that_hangs(whole_site: Any) -> None:
     whole_site.count("faults")
 
     try:
-        assert upload_some(whole_site, 5) < 3
+        first, *others = [upload_some(whole_site, 1) for _ in range(6)]
     finally:
         os.kill(whole_site.valkey.process.pid, signal.SIGCONT)
+
+    assert first < 2  # At most 1 s of it is Redis's.
+    assert max(others) < 0.5
 
     assert whole_site.wait_for_all() < IN_TIME
 
@@ -115,6 +120,40 @@ def test_a_redis_that_evicts(site: Any) -> None:
     assert site.wait_for_all() < IN_TIME + 5
 
 
+def test_connections_to_redis_that_are_cut_under_load(site: Any) -> None:
+    proxy = site.proxy(site.valkey.socket)
+    site.variables["REDIS_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+    site.web()
+    site.scheduler()
+    site.worker()
+    stop = time.monotonic() + 10
+    uploading = threading.Thread(target=upload_until, args=[site, stop])
+    uploading.start()
+
+    while time.monotonic() < stop:
+        time.sleep(0.7)
+        proxy.cut()
+    uploading.join()
+    site.count("faults", proxy.cuts)
+
+    assert site.wait_for_all(seconds=40) < IN_TIME + 15  # A message that was fetched and lost is missed for 15 s.
+    assert site.uploads.filter(status="failed").count() == 0
+
+
+def test_a_redis_that_answers_late(site: Any) -> None:
+    proxy = site.proxy(site.valkey.socket)
+    site.variables["REDIS_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+    site.web()
+    site.scheduler()
+    site.worker()
+    proxy.delay = 0.05  # seconds; a command takes twice that, and connecting takes several.
+    site.count("faults")
+
+    assert upload_some(site) < 2
+
+    assert site.wait_for_all() < IN_TIME
+
+
 def test_a_row_that_waits_in_a_long_queue_is_not_sent_again(site: Any) -> None:
     site.web()
     site.scheduler()
@@ -128,5 +167,4 @@ def test_a_row_that_waits_in_a_long_queue_is_not_sent_again(site: Any) -> None:
     time.sleep(12)  # Two rounds of recovery.
 
     assert client.llen("dramatiq:uploads") <= waiting + 4
-    site.uploads.exclude(status="ready").delete()
-    site.sent.clear()
+    site.forget(list(site.sent))

@@ -16,10 +16,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         jobs = all_jobs()
-        for job in jobs:
-            self.stdout.write(f"The clock sends {job.actor.actor_name}: {job.trigger}.")
         clock = build_clock(jobs)
-        clock.add_listener(lambda event: stop_on_signals(clock), EVENT_SCHEDULER_STARTED)
+
+        def started(event: object) -> None:
+            stop_on_signals(clock)
+            for job in jobs:
+                self.stdout.write(f"The clock sends {job.actor.actor_name}: {job.trigger}.")
+
+        clock.add_listener(started, EVENT_SCHEDULER_STARTED)
         pulse = Pulse("scheduler")
         pulse.start()
         clock.start()
