@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 SECOND = 1000  # Dramatiq counts in milliseconds.
 HOUR = 3600 * SECOND
 VISIBLE = timedelta(seconds=60)  # Network storage may show a new file to other machines only after so long.
+PARSER_DELAY = timedelta(seconds=5)  # after which a file that found no parser is tried again
 STORE_DELAYS = (0.5, 1, 2, 4, 8)  # seconds between attempts to store a result while the database is away
 
 
@@ -51,7 +52,7 @@ def process(upload: Upload) -> str:
         return try_crash_again(upload, crash)
     except ParserUnavailable as error:
         logger.warning("no parser upload_id=%s reason=%s", upload.pk, error)
-        return hand_back(upload, "handed back", timedelta(seconds=2))
+        return hand_back(upload, "handed back", PARSER_DELAY)
     except FileNotFoundError:
         return wait_for_file(upload, "The file is missing on the media mount. Upload it again.")
     except OSError as error:

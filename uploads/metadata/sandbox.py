@@ -26,7 +26,7 @@ from uploads.metadata.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, 
 logger = logging.getLogger(__name__)
 
 IDLE = 30.0  # seconds after which a spare child is ended
-QUEUEING = 1.0  # seconds to wait for a place among those that parse
+QUEUEING = 0.3  # seconds to wait for a place among those that parse
 SOURCES = [str(Path(__file__).resolve().parents[2]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
