@@ -10,16 +10,17 @@ import dramatiq
 import pytest
 from django.core import serializers
 from django.core.files.base import ContentFile
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import wait_for
 from tests.uploading import store
-from uploads import metadata
+from uploads import actors, metadata
 from uploads.actors import VISIBLE, email_report, process_upload
-from uploads.metadata.sandbox import ParserCrashed
+from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.pulse import INSTANCE
+from uploads.pulse import INSTANCE, give_up_abandoned
 
 
 @pytest.fixture
@@ -228,3 +229,100 @@ def test_one_slot_has_one_report(smtp: Any) -> None:
 
     assert len(smtp.mails) == 1
     assert Report.objects.get().status == Report.Status.SENT
+
+
+@pytest.mark.django_db
+def test_a_result_waits_for_a_database_that_hiccups(monkeypatch: Any) -> None:
+    monkeypatch.setattr(actors, "STORE_DELAYS", (0, 0))
+    monkeypatch.setattr(actors, "close_old_connections", lambda: None)
+    upload, failures, finish = store(), [OperationalError("away"), OperationalError("away")], Upload.finish
+
+    def fail_first(self: Upload, found: dict[str, Any]) -> bool:
+        if failures:
+            raise failures.pop()
+        return finish(self, found)
+
+    monkeypatch.setattr(Upload, "finish", fail_first)
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.READY
+
+
+@pytest.mark.django_db
+def test_a_database_that_stays_away_is_not_counted_against_the_file(monkeypatch: Any) -> None:
+    monkeypatch.setattr(actors, "STORE_DELAYS", (0,))
+    monkeypatch.setattr(actors, "close_old_connections", lambda: None)
+    upload = store()
+
+    def fail(self: Upload, found: dict[str, Any]) -> bool:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(Upload, "finish", fail)
+    with pytest.raises(OperationalError):
+        process_upload(upload.pk)
+    give_up_abandoned()
+
+    assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+def test_metadata_that_the_database_refuses_fails_the_upload(monkeypatch: Any) -> None:
+    upload = store()
+    found = {"content_type": "text/plain" * 100}
+    monkeypatch.setattr(metadata, "read", lambda upload: found)
+
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.FAILED
+    assert "cannot be stored" in reload(upload).error
+
+
+@pytest.mark.django_db
+def test_a_file_that_finds_no_parser_is_tried_again_uncounted(monkeypatch: Any) -> None:
+    upload = store()
+
+    def fail(upload: Upload) -> None:
+        raise ParserUnavailable("all are busy")
+
+    monkeypatch.setattr(metadata, "read", fail)
+    process_upload(upload.pk)
+
+    assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
+    assert reload(upload).sent_at > timezone.now()
+
+
+@pytest.mark.django_db
+def test_a_file_is_waited_for_from_when_it_was_first_missed() -> None:
+    upload = store(created_at=timezone.now() - 10 * VISIBLE)
+    upload.file.storage.delete(upload.file.name)
+
+    process_upload(upload.pk)
+
+    assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
+    assert timezone.now() - reload(upload).missing_since < VISIBLE
+
+
+@pytest.mark.django_db
+def test_no_file_is_given_up_while_the_media_mount_is_away(media: Path) -> None:
+    upload = store(missing_since=timezone.now() - 10 * VISIBLE)
+    (media / "uploads").rename(media / "away")
+
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.PENDING
+
+
+@pytest.mark.django_db
+def test_a_retry_that_redis_refuses_waits_for_recovery(monkeypatch: Any, caplog: Any) -> None:
+    upload = store()
+    upload.file.storage.delete(upload.file.name)
+
+    def refuse(**options: Any) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(process_upload, "send_with_options", refuse)
+    process_upload(upload.pk)
+
+    assert reload(upload).status == Upload.Status.PENDING
+    assert "retry not sent, Redis failed" in caplog.text

@@ -1,7 +1,7 @@
 """Recovery finds what was lost or left lying, and leaves alone what merely waits."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dramatiq
@@ -9,12 +9,14 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.uploading import store
 from uploads import recovery
 from uploads.actors import process_upload, requeue_stalled
 from uploads.models import Heartbeat, Report, Upload
-from uploads.pulse import INSTANCE, at_work, give_up_abandoned, hand_back_unfinished
+from uploads.models.heartbeat import INTERVAL
+from uploads.pulse import INSTANCE, at_work, excused, give_up_abandoned, hand_back_unfinished
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=1)
@@ -202,3 +204,119 @@ def test_requeue_sends_in_bulk(option: str, expected: int, capsys: Any) -> None:
     assert f"{expected} uploads are to be sent again." in capsys.readouterr().out
     assert Upload.objects.filter(status="pending", sent_at=None).count() >= expected
     assert Upload.objects.filter(status="processing").count() == 1
+
+
+def test_nobody_is_dead_where_nobody_was_there_to_hear() -> None:
+    upload = claimed(dead())
+    report = Report.objects.create(slot=timezone.now(), holder=uuid.uuid4(), due_at=timezone.now() - LONG_AGO)
+    Heartbeat.objects.filter(role="scheduler").update(steady_since=timezone.now())  # The database was away till now.
+
+    assert recovery.release_abandoned() == 0
+    assert recovery.take_stalled_reports() == []
+
+    witness()
+    assert recovery.release_abandoned() == 1
+    assert recovery.take_stalled_reports() == [report]
+    assert Upload.objects.get(pk=upload.pk).status == Upload.Status.PENDING
+
+
+def test_a_heartbeat_after_a_break_begins_anew() -> None:
+    worker = alive()
+    begun = Heartbeat.objects.get(pk=worker).steady_since
+
+    Heartbeat.objects.beat(worker, "worker")
+    assert Heartbeat.objects.get(pk=worker).steady_since == begun
+
+    Heartbeat.objects.filter(pk=worker).update(seen_at=timezone.now() - 3 * INTERVAL)
+    Heartbeat.objects.beat(worker, "worker")
+    assert Heartbeat.objects.get(pk=worker).steady_since > begun
+
+
+def test_a_message_sent_twice_is_no_witness_for_the_queue() -> None:
+    now = timezone.now()
+    waiting = store(sent_at=now - LONG_AGO / 2)
+    resent = store(created_at=now - 2 * LONG_AGO, sent_at=now, status="ready", processed_at=now)
+
+    assert recovery.take_unsent(queue_is_empty=False) == []
+
+    Upload.objects.filter(pk=resent.pk).update(created_at=now)
+    assert recovery.take_unsent(queue_is_empty=False) == [waiting.pk]
+
+
+def test_all_batches_are_sent_in_one_round(monkeypatch: Any) -> None:
+    monkeypatch.setattr(recovery, "BATCH", 2)
+    for _ in range(5):
+        store(sent_at=None)
+
+    requeue_stalled()
+
+    assert queue_length() == 5
+
+
+def test_redis_failing_in_the_middle_leaves_the_rest_unsent(monkeypatch: Any) -> None:
+    for _ in range(3):
+        store(sent_at=None)
+    sent: list[int] = []
+
+    def send(key: int) -> None:
+        if sent:
+            raise RedisConnectionError
+        sent.append(key)
+
+    monkeypatch.setattr(process_upload, "send", send)
+    requeue_stalled()
+
+    assert Upload.objects.filter(sent_at=None).count() == 2
+    assert not Upload.objects.filter(pk__in=sent, sent_at=None).exists()
+
+
+def test_a_lost_tick_is_made_good_once_there_was_a_report() -> None:
+    now = datetime(2026, 11, 23, 10, 31, 10, tzinfo=UTC)
+    assert recovery.missed_slot(now) is None
+
+    report = Report.objects.create(slot=datetime(2026, 11, 23, 10, 29, tzinfo=UTC))
+    assert recovery.missed_slot(now) == datetime(2026, 11, 23, 10, 31, tzinfo=UTC)
+
+    Report.objects.filter(pk=report.pk).update(slot=datetime(2026, 11, 23, 10, 31, tzinfo=UTC))
+    assert recovery.missed_slot(now) is None
+
+
+def test_a_tick_that_may_still_be_on_its_way_is_not_missed() -> None:
+    Report.objects.create(slot=datetime(2026, 11, 23, 10, 30, tzinfo=UTC))
+
+    assert recovery.missed_slot(datetime(2026, 11, 23, 10, 31, 4, tzinfo=UTC)) is None
+
+
+def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
+    report = Report.objects.create(slot=timezone.now(), holder=INSTANCE, claim=uuid.uuid4(), attempts=1)
+
+    give_up_abandoned()
+    released = Report.objects.get(pk=report.pk)
+    assert (released.holder, released.attempts) == (None, 1)
+
+    Report.objects.filter(pk=report.pk).update(holder=INSTANCE)
+    hand_back_unfinished()
+    handed_back = Report.objects.get(pk=report.pk)
+    assert (handed_back.holder, handed_back.attempts) == (None, 0)
+
+
+def test_an_attempt_that_only_the_database_spoilt_is_not_counted() -> None:
+    upload = claimed(INSTANCE, attempts=3)
+    assert upload.claim is not None
+    excused.add(upload.claim)
+
+    give_up_abandoned()
+
+    given_up = Upload.objects.get(pk=upload.pk)
+    assert (given_up.status, given_up.attempts) == (Upload.Status.PENDING, 2)
+    assert upload.claim not in excused
+
+
+def test_the_dead_are_forgotten_after_a_day() -> None:
+    gone = alive()
+    Heartbeat.objects.filter(pk=gone).update(seen_at=timezone.now() - 2 * timedelta(days=1))
+    there = alive()
+
+    requeue_stalled()
+
+    assert list(Heartbeat.objects.values_list("pk", flat=True)) == [there]

@@ -242,6 +242,25 @@ def test_a_file_in_the_place_of_a_folder_is_answered_507(client: Client, media: 
     assert files_below(media) == ([in_the_way] if place else [])
 
 
+def test_a_mount_that_has_gone_away_is_not_replaced_by_a_folder(client: Client, media: Path) -> None:
+    client.post("/", {"file": file_of()})
+    (media / "uploads").rename(media / "away")
+
+    response = client.post("/", {"file": file_of()})
+
+    assert response.status_code == 507
+    assert Upload.objects.count() == 1
+    assert not (media / "uploads").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_without_a_database_is_503_and_says_so(client: Client) -> None:
+    with database_fails("uploads_heartbeat", OperationalError("gone")):
+        response = client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (503, {"database": {"ok": False, "error": "gone"}})
+
+
 def fill_disk(process: Running, size: int) -> None:
     """Let no file of the web processes grow beyond a size in bytes: the write fails as on a full disk."""
     for pid in descendants(process.pid):

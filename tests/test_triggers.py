@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uploads.triggers import every, parse_schedule
+from uploads.triggers import every, last_slot, next_slot, parse_schedule
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 NAMES = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -145,3 +145,26 @@ def test_the_outermost_values_are_taken(schedule):
 def test_what_is_no_schedule_is_refused(schedule):
     with pytest.raises(ValueError):  # noqa: PT011 - the settings turn any ValueError into their sentence
         parse_schedule(schedule)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "until", "expected"),
+    [
+        ("60", "2026-11-23 10:31:00", "2026-11-23 10:31:00"),
+        ("60", "2026-11-23 10:30:59.999999", "2026-11-23 10:30:00"),
+        ("7", "2026-11-23 10:30:59", "2026-11-23 10:30:53"),
+        ("0 8 * * mon-fri", "2026-11-22 23:00:00", "2026-11-20 08:00:00"),
+        ("0 0 29 2 *", "2026-11-23 10:30:00", "2024-02-29 00:00:00"),
+    ],
+)
+def test_the_last_slot_before_a_moment(schedule: str, until: str, expected: str) -> None:
+    moment = datetime.fromisoformat(until).replace(tzinfo=UTC)
+
+    assert last_slot(parse_schedule(schedule), moment) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+def test_the_next_slot_is_after_the_moment_and_never_it() -> None:
+    slot = datetime(2026, 11, 23, 10, 31, tzinfo=UTC)
+
+    assert next_slot(parse_schedule("60"), slot) == slot + timedelta(minutes=1)
+    assert next_slot(parse_schedule("* * * * *"), slot) == slot + timedelta(minutes=1)

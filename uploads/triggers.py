@@ -26,7 +26,7 @@ def next_slot(trigger: BaseTrigger, after: datetime) -> datetime | None:
 def last_slot(trigger: BaseTrigger, until: datetime) -> datetime | None:
     """Return the trigger's last time up to a moment, sought in growing stretches of the past up to some years."""
     stretch = timedelta(minutes=1)
-    while stretch < 1000 * timedelta(days=1):
+    while stretch < timedelta(days=3000):
         slot = next_slot(trigger, until - stretch)
         if slot and slot <= until:
             while (later := next_slot(trigger, slot)) and later <= until:

@@ -1,0 +1,126 @@
+"""The broker wakes its consumers, loses its temper with Redis soon, and lets go of it calmly."""
+
+import time
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq.errors import ConnectionClosed
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.servers import free_port, wait_for
+from uploads.broker import IDLE, TOKENS, Broker, Consumer
+
+
+@pytest.fixture
+def broker() -> Any:
+    return dramatiq.get_broker()
+
+
+@pytest.fixture
+def consumer(broker: Any) -> Iterator[Consumer]:
+    broker.is_stopping = False
+    yield broker.consume("uploads", prefetch=4)
+    broker.is_stopping = False
+
+
+def send(broker: Any, number: int = 1, **options: Any) -> None:
+    for key in range(number):
+        broker.enqueue(dramatiq.Message("uploads", "process_upload", (key,), {}, {}), **options)
+
+
+def test_an_idle_consumer_is_woken_by_a_message(broker: Any, consumer: Consumer) -> None:
+    found: list[Any] = []
+    waiting = Thread(target=lambda: found.extend([next(consumer), next(consumer)]))
+    waiting.start()
+    wait_for(lambda: broker.client.info("clients")["blocked_clients"] == 1, what="a consumer that waits")
+
+    start = time.monotonic()
+    send(broker)
+    waiting.join(timeout=IDLE / 2)
+
+    assert [message and message.args for message in found] == [None, (0,)]
+    assert time.monotonic() - start < IDLE / 2
+
+
+def test_a_delayed_message_wakes_the_consumer_of_its_own_queue(broker: Any) -> None:
+    consumer = broker.consume("uploads.DQ", prefetch=4)
+
+    send(broker, delay=60_000)
+
+    assert next(consumer).args == (0,)
+    assert consumer.holds_delayed_messages()
+
+
+def test_tokens_do_not_grow_with_the_queue(broker: Any) -> None:
+    send(broker, TOKENS + 10)
+
+    assert broker.client.llen("dramatiq:uploads") == TOKENS + 10
+    assert broker.client.llen("dramatiq:uploads.tokens") == TOKENS
+
+
+def test_a_consumer_that_has_its_share_takes_no_more_until_half_is_done(broker: Any, consumer: Consumer) -> None:
+    send(broker, 10)
+    taken = [next(consumer) for _ in range(4)]
+
+    assert next(consumer) is None
+    consumer.ack(taken[0])
+    assert next(consumer) is None
+    consumer.ack(taken[1])
+
+    assert next(consumer).args == (4,)
+    assert broker.client.llen("dramatiq:uploads") == 4
+
+
+def test_a_worker_that_stops_takes_nothing_more_and_keeps_nobody_waiting(broker: Any, consumer: Consumer) -> None:
+    found: list[Any] = []
+    waiting = Thread(target=lambda: found.append(next(consumer)))
+    waiting.start()
+    wait_for(lambda: broker.client.info("clients")["blocked_clients"] == 1, what="a consumer that waits")
+
+    broker.stop_waiting(1)
+    waiting.join(timeout=IDLE / 2)
+    send(broker)
+
+    assert found == [None]
+    assert next(consumer) is None
+
+
+def test_without_redis_a_consumer_says_closed_which_dramatiq_takes_calmly() -> None:
+    broker = Broker(url=f"redis://127.0.0.1:{free_port()}/0", middleware=[])
+    consumer = Consumer(broker, "uploads", 4, 1000)
+    message: Any = dramatiq.Message("uploads", "process_upload", (1,), {}, {"redis_message_id": "1"})
+    for use in (lambda: next(consumer), lambda: consumer.ack(message), lambda: consumer.requeue([message])):
+        with pytest.raises(ConnectionClosed):
+            use()
+
+
+def test_a_redis_that_was_down_is_not_asked_for_a_while(monkeypatch: Any) -> None:
+    broker = Broker(url=f"redis://127.0.0.1:{free_port()}/0", middleware=[])
+    with pytest.raises(RedisConnectionError):
+        send(broker)
+
+    with pytest.raises(RedisConnectionError, match="a moment ago"):
+        send(broker)
+    broker.down_until = time.monotonic()
+
+    with pytest.raises(RedisConnectionError, match="refused"):
+        send(broker)
+
+
+def test_an_idle_worker_asks_redis_seldom(broker: Any) -> None:
+    worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=100)
+    worker.start()
+    try:
+        wait_for(lambda: broker.client.info("clients")["blocked_clients"] == 4, what="four consumers that wait")
+        before = broker.client.info("stats")["total_commands_processed"]
+        time.sleep(IDLE + 1)
+
+        commands = broker.client.info("stats")["total_commands_processed"] - before
+    finally:
+        worker.stop()
+
+    inside = commands / (IDLE + 1)  # What the fetch's script does inside counts as well.
+    assert inside < 20
