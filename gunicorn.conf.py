@@ -1,5 +1,6 @@
 """How gunicorn serves Tallybox: `gunicorn wsgi` needs nothing else. See https://docs.gunicorn.org/en/stable/settings.html."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -24,3 +25,9 @@ timeout = 60  # Seconds without a sign of life from a worker; a long upload keep
 graceful_timeout = 10  # Seconds for requests in flight on SIGTERM; platforms kill after 15.
 preload_app = True  # Workers share the memory of the loaded code, and a bad setting stops the start.
 control_socket_disable = True
+
+
+def when_ready(server: object) -> None:
+    """Keep the memory of what is loaded shared: without the collector's marks its pages stay as they are."""
+    gc.collect()
+    gc.freeze()

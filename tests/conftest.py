@@ -102,6 +102,7 @@ def empty_broker() -> None:
     broker: Any = get_broker()
     broker.client.flushall()
     broker.down_until = 0.0
+    broker.is_stopping = False
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from uploads import actors, metadata
 from uploads.actors import VISIBLE, email_report, process_upload
 from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.pulse import INSTANCE, give_up_abandoned
+from uploads.pulse import give_up_abandoned, instance
 
 
 @pytest.fixture
@@ -120,10 +120,10 @@ def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any)
 @pytest.mark.django_db
 def test_a_claim_of_the_same_worker_is_told_from_its_earlier_one() -> None:
     upload = store()
-    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
+    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
     assert earlier is not None
     earlier.release(due=None)
-    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
+    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
     assert later is not None
 
     assert not earlier.finish({"content_type": "text/plain", "by": "earlier"})
@@ -168,10 +168,10 @@ def test_an_unreadable_file_fails_with_the_systems_words() -> None:
 @pytest.mark.django_db
 def test_who_lost_the_claim_writes_nothing() -> None:
     upload = store()
-    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
+    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
     assert slow is not None
     Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING)
-    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE)
+    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
     assert fast is not None
 
     assert fast.finish({"content_type": "text/plain", "by": "fast"})
@@ -186,8 +186,8 @@ def test_who_lost_the_claim_writes_nothing() -> None:
 def test_only_one_of_two_gets_the_claim() -> None:
     upload = store()
 
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE) is not None
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=INSTANCE) is None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance()) is not None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance()) is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,7 +1,6 @@
 """The broker wakes its consumers, loses its temper with Redis soon, and lets go of it calmly."""
 
 import time
-from collections.abc import Iterator
 from threading import Thread
 from typing import Any
 
@@ -20,10 +19,8 @@ def broker() -> Any:
 
 
 @pytest.fixture
-def consumer(broker: Any) -> Iterator[Consumer]:
-    broker.is_stopping = False
-    yield broker.consume("uploads", prefetch=4)
-    broker.is_stopping = False
+def consumer(broker: Any) -> Any:
+    return broker.consume("uploads", prefetch=4)
 
 
 def send(broker: Any, number: int = 1, **options: Any) -> None:

@@ -16,7 +16,7 @@ from uploads import recovery
 from uploads.actors import process_upload, requeue_stalled
 from uploads.models import Heartbeat, Report, Upload
 from uploads.models.heartbeat import INTERVAL
-from uploads.pulse import INSTANCE, at_work, excused, give_up_abandoned, hand_back_unfinished
+from uploads.pulse import at_work, excused, give_up_abandoned, hand_back_unfinished, instance
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=1)
@@ -164,7 +164,7 @@ def test_rows_that_another_round_has_are_skipped() -> None:
 
 
 def test_what_no_thread_is_at_is_given_up() -> None:
-    forgotten, busy = claimed(INSTANCE), claimed(INSTANCE)
+    forgotten, busy = claimed(instance()), claimed(instance())
 
     with at_work() as claim:
         Upload.objects.filter(pk=busy.pk).update(claim=claim)
@@ -175,7 +175,7 @@ def test_what_no_thread_is_at_is_given_up() -> None:
 
 
 def test_what_failed_three_times_in_an_error_of_ours_is_not_tried_for_ever() -> None:
-    upload = claimed(INSTANCE, attempts=3)
+    upload = claimed(instance(), attempts=3)
 
     give_up_abandoned()
 
@@ -184,7 +184,7 @@ def test_what_failed_three_times_in_an_error_of_ours_is_not_tried_for_ever() -> 
 
 
 def test_work_handed_back_at_shutdown_counts_no_attempt() -> None:
-    upload = claimed(INSTANCE)
+    upload = claimed(instance())
 
     hand_back_unfinished()
 
@@ -288,20 +288,20 @@ def test_a_tick_that_may_still_be_on_its_way_is_not_missed() -> None:
 
 
 def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
-    report = Report.objects.create(slot=timezone.now(), holder=INSTANCE, claim=uuid.uuid4(), attempts=1)
+    report = Report.objects.create(slot=timezone.now(), holder=instance(), claim=uuid.uuid4(), attempts=1)
 
     give_up_abandoned()
     released = Report.objects.get(pk=report.pk)
     assert (released.holder, released.attempts) == (None, 1)
 
-    Report.objects.filter(pk=report.pk).update(holder=INSTANCE)
+    Report.objects.filter(pk=report.pk).update(holder=instance())
     hand_back_unfinished()
     handed_back = Report.objects.get(pk=report.pk)
     assert (handed_back.holder, handed_back.attempts) == (None, 0)
 
 
 def test_an_attempt_that_only_the_database_spoilt_is_not_counted() -> None:
-    upload = claimed(INSTANCE, attempts=3)
+    upload = claimed(instance(), attempts=3)
     assert upload.claim is not None
     excused.add(upload.claim)
 

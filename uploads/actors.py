@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from uploads import audit, metadata, recovery, reports
 from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.pulse import INSTANCE, at_work, excused
+from uploads.pulse import at_work, excused, instance
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def process_upload(upload_id: int) -> None:
     """Store the upload's metadata, or why it has none. Does nothing where another worker has or had it."""
     logger.info("received upload_id=%s", upload_id)
     with at_work() as claim:
-        upload = Upload.objects.claim(upload_id, claim, holder=INSTANCE)
+        upload = Upload.objects.claim(upload_id, claim, holder=instance())
         if upload is None:
             logger.info("nothing to do upload_id=%s", upload_id)
             return
@@ -129,7 +129,7 @@ def send_later(upload: Upload, delay: timedelta, outcome: str) -> str:
 def email_report(slot: str) -> None:
     """Mail the report for a slot (ISO 8601, UTC), unless that slot already has one."""
     with at_work() as claim:
-        report = Report.objects.claim(datetime.fromisoformat(slot), claim, holder=INSTANCE)
+        report = Report.objects.claim(datetime.fromisoformat(slot), claim, holder=instance())
         if report is None:
             logger.info("report settled or being sent slot=%s", slot)
             return

@@ -6,6 +6,7 @@ hints: a lost one costs at most one idle time-out.
 """
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -48,7 +49,7 @@ class Broker(RedisBroker):
         )
         self.blocking_client = client_of(url, answer_timeout=IDLE + ANSWER_TIMEOUT)
         self.push_token = self.client.register_script(PUSH_TOKEN)
-        self.add_middleware(WakeAtShutdown())
+        self.add_middleware(OwnProcess())
         self.down_until = 0.0
         self.is_stopping = False
 
@@ -143,8 +144,11 @@ class Consumer(_RedisConsumer):
             super().requeue(messages)  # type: ignore[no-untyped-call]
 
 
-class WakeAtShutdown(Middleware):
-    """Lets the consumers of a worker that stops notice it at once."""
+class OwnProcess(Middleware):
+    """Gives a forked process a name of its own, and lets the consumers of a worker that stops notice it at once."""
+
+    def after_process_boot(self, broker: Any) -> None:
+        broker.broker_id = str(uuid.uuid4())
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
         broker.is_stopping = False

@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
+from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
-from dramatiq import Broker, Middleware, Worker
+from dramatiq import Broker, Middleware, Worker, get_broker
 
 from uploads.metadata.sandbox import children
 from uploads.models import Heartbeat, Report, Upload
@@ -23,10 +24,15 @@ from uploads.models.heartbeat import INTERVAL
 
 logger = logging.getLogger(__name__)
 
-INSTANCE = uuid.uuid4()  # This process: Dramatiq's worker processes import this module each on their own.
 at_hand: set[uuid.UUID] = set()  # The claims that threads of this process are at.
 excused: set[uuid.UUID] = set()  # Those whose work was done or not begun, but the database went away.
 BEAT = struct.Struct("=i")  # A process id, as told to the watchdog.
+
+
+def instance() -> uuid.UUID:
+    """Return this process's own id."""
+    broker: Any = get_broker()
+    return uuid.UUID(broker.broker_id)
 
 
 @contextmanager
@@ -61,7 +67,7 @@ class Pulse(Thread):
     def beat(self) -> None:
         try:
             close_old_connections()
-            Heartbeat.objects.beat(INSTANCE, self.role)
+            Heartbeat.objects.beat(instance(), self.role)
             self.also()
         except DatabaseError as error:
             logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, str(error).strip())
@@ -71,7 +77,7 @@ class Pulse(Thread):
         self.stopped.set()
         self.join(timeout=INTERVAL.total_seconds())
         try:
-            Heartbeat.objects.filter(pk=INSTANCE).delete()
+            Heartbeat.objects.filter(pk=instance()).delete()
         except DatabaseError as error:
             logger.warning("heartbeat not removed, the database failed error=%s", str(error).strip())
 
@@ -101,10 +107,10 @@ class WorkerPulse(Middleware):
 def give_up_abandoned() -> None:
     """Give up what this worker holds and no thread is at: an error in the wrong moment left it so."""
     children.trim()
-    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE):
+    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=instance()):
         if upload.claim not in at_hand:
             give_up(upload)
-    for report in Report.objects.filter(status=Report.Status.SENDING, holder=INSTANCE):
+    for report in Report.objects.filter(status=Report.Status.SENDING, holder=instance()):
         if report.claim not in at_hand:
             logger.warning("nobody is at it slot=%s", report.slot.isoformat())
             report.release("The worker could not finish it.", due=report.due_at)
@@ -122,10 +128,10 @@ def give_up(upload: Upload) -> None:
 
 
 def hand_back_unfinished() -> None:
-    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=INSTANCE):
+    for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=instance()):
         if upload.hand_back(due=None):
             logger.info("handed back upload_id=%s", upload.pk)
-    for report in Report.objects.filter(status=Report.Status.SENDING, holder=INSTANCE):
+    for report in Report.objects.filter(status=Report.Status.SENDING, holder=instance()):
         if report.hand_back():
             logger.info("handed back slot=%s", report.slot.isoformat())
 

@@ -1,12 +1,14 @@
+import gc
 import os
 import sys
 import time
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
-from django_dramatiq.management.commands.rundramatiq import Command as DramatiqCommand
+from dramatiq import cli
 
 SHUTDOWN_WAIT = 8_000  # milliseconds; platforms kill 15 s after SIGTERM
 PATIENCE = 60  # seconds
@@ -14,40 +16,41 @@ PROCESSES = 2
 THREADS = 4
 
 
-class Command(DramatiqCommand):  # type: ignore[misc]  # django-dramatiq has no types
-    """django-dramatiq's command, for a small container on a platform that stops it: other defaults, a wait for the
-    database's migrations, and a watchdog."""
+class Command(BaseCommand):
+    """In place of django-dramatiq's, which executes Dramatiq's program anew: here Dramatiq runs on in this process, so
+    that its worker processes are forked from one that has everything loaded and share that memory."""
+
+    help = "Runs the workers: waits for the database's migrations, then takes messages until SIGTERM or SIGINT."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
-        parser.set_defaults(
-            processes=PROCESSES, threads=THREADS, worker_shutdown_timeout=SHUTDOWN_WAIT, skip_logging=True
+        parser.add_argument("--processes", type=int, default=PROCESSES, help="worker processes (default: %(default)s)")
+        parser.add_argument("--threads", type=int, default=THREADS, help="threads of each (default: %(default)s)")
+        parser.add_argument("--queues", nargs="*", help="take messages of these queues only: uploads, reports")
+        parser.add_argument(
+            "--worker-shutdown-timeout",
+            type=int,
+            default=SHUTDOWN_WAIT,
+            help="milliseconds for work in progress on SIGTERM, then it is handed back (default: %(default)s)",
         )
         parser.add_argument(
             "--watchdog-patience",
             type=int,
             default=PATIENCE,
-            help="Seconds without a sign of life from any of the processes before all are ended",
+            help="seconds without a sign of life from any of the processes before all are ended (default: %(default)s)",
         )
 
-    def handle(self, *args: Any, processes: int, watchdog_patience: int, **options: Any) -> None:
+    def handle(self, *args: Any, processes: int, threads: int, watchdog_patience: int, **options: Any) -> None:
         self.wait_for_migrations()
-        beats, lifeline = os.pipe(), os.pipe()
-        master = os.fork()
-        if master:
-            os.close(beats[1])
-            os.close(lifeline[0])
-            os.set_inheritable(beats[0], True)
-            os.set_inheritable(lifeline[1], True)
-            figures = map(str, (master, processes, beats[0], watchdog_patience))
-            os.execv(sys.executable, [sys.executable, "-m", "uploads.watchdog", *figures])
-        os.setpgid(0, 0)
-        os.close(beats[0])
-        os.close(lifeline[1])
-        os.set_inheritable(beats[1], True)
-        os.set_inheritable(lifeline[0], True)
-        os.environ["TALLYBOX_WATCHDOG"] = f"{beats[1]},{lifeline[0]}"
-        super().handle(*args, processes=processes, **options)
+        become_watched(processes, watchdog_patience)
+        arguments = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
+        arguments += ["--worker-shutdown-timeout", str(options["worker_shutdown_timeout"])]
+        arguments += ["django_dramatiq.setup", "uploads.actors"]
+        if options["queues"]:
+            arguments += ["--queues", *options["queues"]]
+        gc.collect()
+        gc.freeze()  # What is loaded now stays: without the collector's marks its pages remain shared.
+        parser = cli.make_argument_parser()  # type: ignore[no-untyped-call]
+        sys.exit(cli.main(parser.parse_args(arguments)))  # type: ignore[no-untyped-call]
 
     def wait_for_migrations(self) -> None:
         """A platform may start workers before its deploy hook has migrated the database, or before there is one."""
@@ -67,3 +70,22 @@ class Command(DramatiqCommand):  # type: ignore[misc]  # django-dramatiq has no 
             connections.close_all()
             return f"the database cannot be reached ({str(error).strip()})."
         return f"the database lacks {len(plan)} migrations; run: manage.py migrate" if plan else ""
+
+
+def become_watched(processes: int, patience: int) -> None:
+    """Go on in a child; the process that the platform knows becomes its watchdog."""
+    beats, lifeline = os.pipe(), os.pipe()
+    master = os.fork()
+    if master:
+        os.close(beats[1])
+        os.close(lifeline[0])
+        os.set_inheritable(beats[0], True)
+        os.set_inheritable(lifeline[1], True)
+        figures = map(str, (master, processes, beats[0], patience))
+        os.execv(sys.executable, [sys.executable, "-m", "uploads.watchdog", *figures])
+    os.setpgid(0, 0)
+    os.close(beats[0])
+    os.close(lifeline[1])
+    os.set_inheritable(beats[1], True)
+    os.set_inheritable(lifeline[0], True)
+    os.environ["TALLYBOX_WATCHDOG"] = f"{beats[1]},{lifeline[0]}"
