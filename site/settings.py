@@ -163,7 +163,6 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "uploads:list"
 LOGOUT_REDIRECT_URL = "uploads:list"
 CSRF_FAILURE_VIEW = "uploads.answers.csrf_failure"
-SESSION_COOKIE_AGE = 30 * 24 * 3600  # seconds; a visitor without an account finds their uploads by this cookie
 
 INSTALLED_APPS = [
     "uploads",  # Before django_dramatiq: its rundramatiq is ours with other defaults.

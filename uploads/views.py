@@ -19,9 +19,11 @@ from uploads.forms import UploadForm
 from uploads.models import Upload
 from uploads.multipart import TOO_MUCH_TEXT, Refusal, receive, storage_refusal
 from uploads.paging import page_of
+from uploads.visitors import remember, visitor_of
 
 logger = logging.getLogger(__name__)
 
+LONGEST_SEARCH = 100  # characters
 DOWNLOAD_POLICY = "default-src 'none'; sandbox"
 
 
@@ -47,17 +49,25 @@ def comes_from_a_program(request: HttpRequest) -> bool:
     return not request.COOKIES and "Origin" not in request.headers
 
 
-def take_files(request: HttpRequest, renamed: list[tuple[str, str]]) -> HttpResponseBase:
+def take_files(request: HttpRequest, renamed: list[tuple[str, str]]) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         error = form.errors.as_data()["file"][0]
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if error.code == "too_large" else HTTPStatus.BAD_REQUEST
         raise Refusal(status, " ".join(error.messages))
     owner = request.user if request.user.is_authenticated else None
+    visitor = None if owner else visitor_of(request) or uuid.uuid4()  # What a person sent is no browser's.
     try:
-        uploads = Upload.objects.receive(form.cleaned_data["file"], owner=owner, visitor=visitor_of(request))
+        uploads = Upload.objects.receive(form.cleaned_data["file"], owner=owner, visitor=visitor)
     except OSError as error:
         raise storage_refusal(error) from error
+    response = answer_for(request, uploads, renamed)
+    if visitor:
+        remember(response, visitor)
+    return response
+
+
+def answer_for(request: HttpRequest, uploads: list[Upload], renamed: list[tuple[str, str]]) -> HttpResponse:
     notices = [
         f"“{kept}” is listed under this name: the one it came with cannot be shown as it is." for _, kept in renamed
     ]
@@ -80,22 +90,17 @@ def as_json(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     }
 
 
-def visitor_of(request: HttpRequest) -> uuid.UUID:
-    """Return this browser's own id, made at its first upload."""
-    visitor: str = request.session.setdefault("visitor", str(uuid.uuid4()))
-    return uuid.UUID(visitor)
-
-
 def visible_uploads(request: HttpRequest) -> Any:
-    visitor = request.session.get("visitor")
-    return Upload.objects.visible_to(request.user, uuid.UUID(visitor) if visitor else None)
+    return Upload.objects.visible_to(request.user, visitor_of(request))
 
 
 def show_list(request: HttpRequest, refusal: Refusal | None = None) -> HttpResponse:
-    page = page_of(visible_uploads(request), request.GET)
+    wanted = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
+    page = page_of(visible_uploads(request).named(wanted), request.GET)
     context = {
         "refusal": refusal,
         "page": page,
+        "wanted": wanted,
         "unfinished": any(not upload.is_finished for upload in page.rows),
         "max_upload_size": settings.MAX_UPLOAD_SIZE,
     }

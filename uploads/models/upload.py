@@ -34,6 +34,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         own = Q(visitor=visitor) if visitor else Q(pk__in=[])
         return self.filter(own | Q(owner=user) if user.is_authenticated else own)
 
+    def named(self, wanted: str) -> Self:
+        """Keep those whose name holds the wanted text, in whatever case; all, if nothing is wanted."""
+        return self.filter(name__icontains=wanted) if wanted else self
+
     def unfinished(self) -> Self:
         return self.filter(status__in=[Upload.Status.PENDING, Upload.Status.PROCESSING])
 

@@ -13,6 +13,8 @@ from uploads.models import Upload
 CHUNK = 2000  # rows
 PLAIN_LIMIT = 2**20  # bytes; a larger CSV is compressed
 PACKED_LIMIT = 5 * 2**20  # bytes; a larger archive is not attached
+# Nothing compresses the 16 random bytes of a row's id and the 32 of its digest: more rows are certainly too large.
+LARGE = PACKED_LIMIT // 48  # rows
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # A spreadsheet runs a cell that begins so. See OWASP, CSV Injection.
 
 FIELDS = ["public_id", "name", "size", "content_type", "status", "error", "created_at", "processed_at", "metadata"]
@@ -69,6 +71,8 @@ def harmless(cell: Any) -> Any:
 
 def attachment() -> Attachment | None:
     """Return the CSV, compressed above 1 MiB, or None where even so it is above 5 MiB."""
+    if Upload.objects.filter(status=Upload.Status.READY)[: LARGE + 1].count() > LARGE:
+        return None
     plain, packed = io.BytesIO(), io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0) as archive:
         for block in csv_blocks():

@@ -1,10 +1,12 @@
 """The figures of a report: a few aggregate queries, whatever the number of files."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Sum
 
 from uploads.models import Report, Upload
 
@@ -60,10 +62,12 @@ def take_tally() -> Tally:
     previous = Report.objects.sent().order_by("-slot").first()
     uploads = Upload.objects.all()
     newest = uploads.aggregate(latest=Max("processed_at"), last=Max("pk"))
-    by_status = groups(uploads, "status")
+    counted = uploads.order_by().values_list("status", "content_type").annotate(files=Count("pk"), size=Sum("size"))
+    rows = list(counted)  # All rows are read once, for both kinds of groups.
+    by_status = groups((status, files, size) for status, _, files, size in rows)
     return Tally(
         by_status=by_status,
-        by_type=groups(uploads.filter(status=Upload.Status.READY), "content_type"),
+        by_type=groups((kind, files, size) for status, kind, files, size in rows if status == Upload.Status.READY),
         since=previous.slot if previous else None,
         arrived=arrivals(by_status, previous.totals if previous else {"last": 0, "files": 0, "size": 0}),
         failures=list(uploads.filter(status=Upload.Status.FAILED).order_by("-pk")[:SHOWN]),
@@ -79,12 +83,19 @@ def arrivals(by_status: list[Group], before: dict[str, Any]) -> Group:
     Newer keys are not all: a row may be committed after one with a newer key was counted. Nor is the difference of
     the totals, where files were deleted. The larger of the two is right unless both happened at once.
     """
-    newer = Upload.objects.filter(pk__gt=before["last"]).aggregate(files=Count("pk"), size=Sum("size"))
     files = sum(group.files for group in by_status) - before["files"]
     size = sum(group.size for group in by_status) - before["size"]
+    if not before["last"]:
+        return Group("arrived", files, size)
+    newer = Upload.objects.filter(pk__gt=before["last"]).aggregate(files=Count("pk"), size=Sum("size"))
     return Group("arrived", max(newer["files"], files), max(newer["size"] or 0, size))
 
 
-def groups(uploads: "QuerySet[Upload]", field: str) -> list[Group]:
-    rows = uploads.order_by().values_list(field).annotate(files=Count("pk"), size=Sum("size")).order_by("-files", field)
-    return [Group(*row) for row in rows]
+def groups(counted: Iterable[tuple[str, int, int]]) -> list[Group]:
+    """Add up what has the same name; the largest group first."""
+    files: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for name, number, size in counted:
+        files[name] += number
+        sizes[name] += size
+    return [Group(name, files[name], sizes[name]) for name in sorted(files, key=lambda name: (-files[name], name))]

@@ -1,0 +1,61 @@
+"""Finding an upload by its name, and whose uploads a browser finds."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+def send(client: Client, name: str = "notes.txt") -> None:
+    assert client.post("/", {"file": SimpleUploadedFile(name, b"some words")}).status_code == 302
+
+
+def listed(client: Client, query: str = "") -> list[str]:
+    return re.findall(r"<bdi>(.*?)</bdi></a>", client.get(f"/{query}").content.decode())
+
+
+def test_a_name_is_searched_for_by_any_part_of_it_in_any_case(client: Client) -> None:
+    for name in ("Invoice-2026.pdf", "notes.txt", "old_invoice.PDF", "100%.txt"):
+        send(client, name)
+
+    assert listed(client, "?q=INVOICE") == ["old_invoice.PDF", "Invoice-2026.pdf"]
+    assert listed(client, "?q=%25") == ["100%.txt"]
+    assert listed(client, "?q=%20%00") == listed(client)
+    nothing = client.get("/?q=nowhere").content.decode()
+    assert "No file has “<bdi>nowhere</bdi>” in its name" in nothing
+
+
+def test_pages_of_a_search_stay_in_the_search(client: Client) -> None:
+    for number in range(52):
+        send(client, f"wanted {number}.txt")
+    send(client, "other.txt")
+
+    first = client.get("/?q=wanted").content.decode()
+    older = re.search(r'href="([^"]+)" rel="next"', first)
+    assert older is not None
+
+    assert listed(client, unescape(older[1])) == ["wanted 1.txt", "wanted 0.txt"]
+
+
+def test_a_cookie_that_is_not_ours_is_nobody(client: Client) -> None:
+    send(client, "mine.txt")
+    visitor = client.cookies["visitor"]
+    assert (visitor["httponly"], visitor["samesite"]) == (True, "Lax")
+
+    client.cookies["visitor"] = visitor.value.replace(visitor.value[:8], "00000000")
+
+    assert listed(client) == []
+
+
+def test_a_visitors_upload_and_list_ask_the_database_for_nothing_else(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    send(client)
+
+    with django_assert_num_queries(1):
+        client.get("/")
