@@ -1,0 +1,80 @@
+"""A large file through the form, against `cp` of the same file on the same disk."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.client import Browser
+from tests.benchmarks.contenders import Tallybox
+from tests.benchmarks.figures import Aim, Figure, median
+from tests.benchmarks.machine import families, resident
+from tests.benchmarks.plan import MIB, Plan
+
+
+def large_file(ours: Tallybox, plan: Plan) -> list[Figure]:
+    source = ours.folder / "large.txt"
+    write_random(source, plan.large_file)
+    ours.start("web")
+    ours.start("worker")
+    ours.warm_up()
+    before = {pid: resident(pid, "VmRSS") for pid in families(ours.pids("web"))}
+    uploads, copies, synced = [], [], []
+    for _ in range(plan.copies):
+        copies.append(copy(source))
+        synced.append(copy(source, sync=True))
+        uploads.append(upload_large(ours, source))
+    growth = max(resident(pid, "VmHWM") - rss for pid, rss in before.items())
+    name = f"{plan.large_file // MIB:,} MiB through the form"
+    return [
+        Figure(f"{name}, ratio to cp", "s", median(uploads), other=median(copies), aim=Aim("≤", 1.7)),
+        Figure(f"{name}, ratio to cp + fsync", "s", median(uploads), other=median(synced)),
+        Figure(f"{name}: growth of the web's peak RSS", "MiB", growth),
+    ]
+
+
+def write_random(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            file.write(os.urandom(MIB))
+
+
+def copy(source: Path, *, sync: bool = False) -> float:
+    """Return the seconds of `cp`, with the bytes brought to the disk or without."""
+    target = source.with_suffix(".copy")
+    os.sync()
+    start = time.perf_counter()
+    subprocess.run(["cp", "--reflink=never", str(source), str(target)], check=True)
+    if sync:
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+    seconds = time.perf_counter() - start
+    target.unlink()
+    return seconds
+
+
+def upload_large(ours: Tallybox, source: Path) -> float:
+    """Return the seconds to the answer. The file is taken away once its metadata is stored."""
+    browser = Browser(ours.port)
+    browser.open()
+    head, tail = browser.head("large.txt"), browser.tail()
+    length = len(head) + source.stat().st_size + len(tail)
+    os.sync()
+    start = time.perf_counter()
+    headers = browser.headers() | {"Content-Length": str(length)}
+    browser.check(*browser.ask("POST", blocks(head, source, tail), **headers))
+    seconds = time.perf_counter() - start
+    browser.close()
+    ours.wait_until_stored()
+    shutil.rmtree(ours.media / "uploads")
+    return seconds
+
+
+def blocks(head: bytes, source: Path, tail: bytes) -> Iterator[bytes]:
+    yield head
+    with source.open("rb") as file:
+        while block := file.read(MIB):
+            yield block
+    yield tail
