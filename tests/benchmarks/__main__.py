@@ -25,6 +25,7 @@ from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.servers import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
+PARTS = ["pair", "many", "alone"]
 HOW = (ROOT / "tests" / "benchmarks" / "how.md").read_text()
 
 
@@ -36,7 +37,8 @@ def main() -> None:
     start, busy = time.monotonic(), os.getloadavg()[0]
     with working_folder() as folder, Letterbox() as letterbox:
         plan = QUICK if options.quick else FULL
-        figures, machine = measure(options.database or list(SERVERS), folder, letterbox, plan)
+        parts = options.part or PARTS
+        figures, machine = measure(options.database or list(SERVERS), parts, folder, letterbox, plan)
     command = " ".join(["python -m tests.benchmarks", *sys.argv[1:]])
     seconds = time.monotonic() - start
     machine.append(f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {seconds:.0f} s, load average before it {busy:.1f}")
@@ -51,25 +53,31 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller numbers, some two minutes")
     parser.add_argument("--database", action="append", choices=list(SERVERS), help="one of them (default: both)")
+    parser.add_argument("--part", action="append", choices=PARTS, help="side by side, on many files, ours alone")
     parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.relative_to(ROOT)}")
     parser.add_argument("--persistent-peer", action="store_true", help="let the peer keep its database connections")
     return parser.parse_args()
 
 
-def measure(databases: list[str], folder: Path, letterbox: Letterbox, plan: Plan) -> tuple[list[Figure], list[str]]:
-    """Return the figures and the lines about the machine. The parts that need one database take the first."""
-    paired, many, alone = [], [], []
+def measure(
+    databases: list[str], parts: list[str], folder: Path, letterbox: Letterbox, plan: Plan
+) -> tuple[list[Figure], list[str]]:
+    """Return the figures and the lines about the machine. The part that needs one database takes the first."""
+    figures: dict[str, list[Figure]] = {part: [] for part in PARTS}
     for name in databases:
         with serving(name) as server:
-            say(f"side by side on {server.name}")
-            paired += pair.compare(server, folder, letterbox.url, plan)
-            say(f"many files on {server.name}")
-            many += measure_many(server, folder, letterbox, plan)
-            if not alone:
-                say(f"Tallybox alone on {server.name}")
-                alone = measure_alone(server, folder, letterbox.url, plan)
-                machine = describe(server.main)
-    return paired + many + alone, machine
+            machine = describe(server.main)
+            for part in parts:
+                if part == "alone" and figures[part]:
+                    continue
+                say(f"{part} on {server.name}")
+                if part == "pair":
+                    figures[part] += pair.compare(server, folder, letterbox.url, plan)
+                elif part == "many":
+                    figures[part] += measure_many(server, folder, letterbox, plan)
+                else:
+                    figures[part] += measure_alone(server, folder, letterbox.url, plan)
+    return [figure for part in PARTS for figure in figures[part]], machine
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """An upload: one file that a person handed in, and what happens to it."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Self
@@ -67,6 +69,18 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.exclude(status=Upload.Status.PROCESSING).update(attempts=0, error="", holder=None, **unsent)
 
 
+@contextmanager
+def discarded_on_failure(uploads: list["Upload"]) -> Iterator[None]:
+    """Remove the files that were stored so far, should the block fail."""
+    try:
+        yield
+    except BaseException:
+        for upload in uploads:
+            if upload.file:
+                upload.file.storage.delete(str(upload.file.name))
+        raise
+
+
 class UploadManager(models.Manager["Upload"]):
     def receive(self, files: list["UploadedFile[bytes]"], **origin: Any) -> list["Upload"]:
         """Store the files and their rows, all or none.
@@ -77,16 +91,13 @@ class UploadManager(models.Manager["Upload"]):
             OSError: the media mount refuses; no row and no file remains.
             django.db.Error: the database refuses; no row and no file remains.
         """
-        uploads = [Upload(name=str(file.name), file=file, size=file.size or 0, **origin) for file in files]
-        with transaction.atomic():
-            try:
-                for upload in uploads:
-                    upload.save()
-            except BaseException:
-                for upload in uploads:
-                    if upload.file._committed:  # type: ignore[attr-defined]  # The rename to its place has happened.
-                        upload.file.storage.delete(str(upload.file.name))
-                raise
+        uploads = [Upload(name=str(file.name), size=file.size or 0, **origin) for file in files]
+        with discarded_on_failure(uploads):  # No transaction is open, and holds up others, while files reach the disk.
+            for upload, file in zip(uploads, files, strict=True):
+                upload.file.save(upload.name, file, save=False)
+        with transaction.atomic(), discarded_on_failure(uploads):
+            for upload in uploads:
+                upload.save(force_insert=True)
         return uploads
 
 
