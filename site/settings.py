@@ -1,146 +1,39 @@
 """Every setting of Tallybox. The environment is read here and nowhere else.
 
-A variable that is empty counts as unset. A value that cannot be used stops whatever was started, in one line that
-names the variable, the value and what is allowed. See https://docs.djangoproject.com/en/5.2/ref/settings/.
+See `uploads/environment.py` for how a variable is read, and https://docs.djangoproject.com/en/5.2/ref/settings/.
 """
 
 import os
-import re
-import sys
-from collections.abc import Callable
-from email.utils import parseaddr
 from pathlib import Path
-from typing import NoReturn, TypeVar
-from urllib.parse import urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.validators import validate_email
-from redis import ConnectionPool
-
+from uploads.environment import (
+    BASE_DIR,
+    Environment,
+    parse_addresses,
+    parse_choice,
+    parse_database,
+    parse_email,
+    parse_folder,
+    parse_hosts,
+    parse_origins,
+    parse_port,
+    parse_redis,
+    parse_site,
+    parse_size,
+    parse_switch,
+)
 from uploads.triggers import parse_schedule
 
-BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # What this machine keeps for itself: SQLite, the bundled Valkey, the generated key.
 
-# Readers -------------------------------------------------------------------------------------------------------
-
-Value = TypeVar("Value")
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-SECRETS = re.compile(r"(?<=//).*(?=@)|(?<=\?).*", re.DOTALL)  # A user and password, options.
-
-
-def read(variable: str, default: str, parse: Callable[[str], Value], allowed: str) -> Value:
-    """Return what `parse` makes of an environment variable, or end the process with a line that says what is wrong."""
-    value = os.environ.get(variable) or default
-    try:
-        return parse(value)
-    except (ValueError, TypeError, LookupError, OSError, ImproperlyConfigured, ValidationError):
-        shown = " ".join(SECRETS.sub("…", value).split())
-        sys.exit(f"{variable}={shown} cannot be used. Allowed: {allowed}.")
-
-
-def fail(value: str) -> NoReturn:
-    raise ValueError(value)
-
-
-def parse_switch(value: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}[
-        value.lower()
-    ]
-
-
-def parse_size(value: str) -> int:
-    """Return bytes; `5GiB`, `250 MB` and plain numbers are understood."""
-    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", value)
-    if not match or not int(match[1]):
-        raise ValueError(value)
-    return int(match[1]) * UNITS[match[2].upper()]
-
-
-def parse_port(value: str) -> int:
-    if not 0 < int(value) < 65536:
-        raise ValueError(value)
-    return int(value)
-
-
-def parse_list(value: str) -> list[str]:
-    return [entry.strip() for entry in value.split(",") if entry.strip()]
-
-
-def parse_hosts(value: str) -> list[str]:
-    hosts = parse_list(value)
-    if not hosts or any(re.search(r"[\s/]", host) for host in hosts):
-        raise ValueError(value)
-    return hosts
-
-
-def parse_origins(value: str) -> list[str]:
-    origins = parse_list(value)
-    for origin in origins:
-        if urlsplit(parse_site(origin)).path:
-            raise ValueError(value)
-    return origins
-
-
-def parse_site(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(value)
-    return value.rstrip("/")
-
-
-def parse_addresses(value: str) -> list[str]:
-    addresses = parse_list(value)
-    for address in addresses:
-        validate_email(parseaddr(address)[1])
-    return addresses or fail(value)
-
-
-def parse_redis(value: str) -> str:
-    ConnectionPool.from_url(value).make_connection()  # Fails where something is wrong; nothing is connected.
-    parts = urlsplit(value)
-    return value if parts.scheme == "unix" or parts.port is None or parts.port else fail(value)
-
-
-def parse_database(value: str) -> dict[str, object]:
-    if urlsplit(value).scheme not in ("postgres", "postgresql", "pgsql", "sqlite"):
-        raise ValueError(value)
-    database = environ.Env.db_url_config(value)
-    if database.get("ENGINE") == "django.db.backends.sqlite3" and database["NAME"]:
-        database["NAME"] = str(BASE_DIR / str(database["NAME"]))  # The same file from any working directory.
-        Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-        # Readers do not block the writer (WAL), and two writers wait for each other instead of failing.
-        database["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,  # seconds
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-    elif database.get("ENGINE") == "django.db.backends.postgresql" and database["NAME"]:
-        database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}  # seconds
-    else:
-        raise ValueError(value)
-    return {**database, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
-
-
-def parse_email(value: str) -> dict[str, object]:
-    email = dict(environ.Env.email_url_config(value))
-    return email if email["EMAIL_HOST"] or not urlsplit(value).scheme.startswith("smtp") else fail(value)
-
-
-def parse_folder(value: str) -> str:
-    folder = (BASE_DIR / value).resolve()  # The same folder from any working directory.
-    return str(folder) if folder.is_dir() or not folder.exists() else fail(value)
-
-
-def parse_choice(*choices: str) -> Callable[[str], str]:
-    return lambda value: choices[choices.index(value)]
+environment = Environment(os.environ)
+read = environment.read
 
 
 def read_secret_key() -> str:
     """Return the key, or an empty text where there is none: the worker and the scheduler sign nothing."""
     generated = VAR_DIR / "secret-key"
-    return os.environ.get("SECRET_KEY") or (generated.read_text() if generated.is_file() else "")
+    return environment.variables.get("SECRET_KEY") or (generated.read_text() if generated.is_file() else "")
 
 
 SWITCH = "1 or 0"

@@ -21,6 +21,7 @@ from django.db import connections
 
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
 from tests.torture.proxy import Proxy
+from uploads.environment import parse_database
 from uploads.models import Report, Upload
 
 ALIAS = "torture"
@@ -282,6 +283,4 @@ def execute(url: str, statement: str) -> None:
 
 
 def database_settings(url: str) -> dict[str, Any]:
-    from settings import parse_database
-
     return {**parse_database(url), "CONN_HEALTH_CHECKS": True}
