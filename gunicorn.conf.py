@@ -17,7 +17,7 @@ if not settings.SECRET_KEY:
 wsgi_app = "wsgi"
 chdir = str(ROOT)
 pythonpath = str(ROOT / "site")
-bind = f"127.0.0.1:{settings.PORT}"
+bind = f"unix:{settings.SOCKET}" if settings.SOCKET else f"127.0.0.1:{settings.PORT}"
 workers = 2
 worker_class = "gthread"  # A slow client must not hold up the others.
 threads = 16

@@ -6,6 +6,7 @@ See `uploads/environment.py` for how a variable is read, and https://docs.django
 import os
 from pathlib import Path
 
+from uploads import upsun
 from uploads.environment import (
     BASE_DIR,
     Environment,
@@ -15,18 +16,20 @@ from uploads.environment import (
     parse_email,
     parse_folder,
     parse_hosts,
+    parse_namespace,
     parse_origins,
     parse_port,
     parse_redis,
     parse_site,
     parse_size,
+    parse_socket,
     parse_switch,
 )
 from uploads.triggers import parse_schedule
 
 VAR_DIR = BASE_DIR / "var"  # What this machine keeps for itself: SQLite, the bundled Valkey, the generated key.
 
-environment = Environment(os.environ)
+environment = Environment(upsun.variables(os.environ))
 read = environment.read
 
 
@@ -45,6 +48,7 @@ SITE = "an address such as https://files.example.com"
 DEBUG = read("DEBUG", "0", parse_switch, SWITCH)
 SECRET_KEY = read_secret_key()
 PORT = read("PORT", "8000", parse_port, "a port from 1 to 65535")
+SOCKET = read("SOCKET", "", parse_socket, "the whole path of a Unix socket, at most 107 bytes long")
 HTTPS = read("HTTPS", "0" if DEBUG else "1", parse_switch, SWITCH)
 LOGIN_REQUIRED = read("LOGIN_REQUIRED", "0" if DEBUG else "1", parse_switch, SWITCH)
 SITE_URL = read("SITE_URL", f"http://127.0.0.1:{PORT}", parse_site, SITE)
@@ -146,9 +150,10 @@ AUTH_PASSWORD_VALIDATORS = [
 # Messages to the workers ---------------------------------------------------------------------------------------
 
 REDIS_URL = read("REDIS_URL", "redis://127.0.0.1:6379/0", parse_redis, "redis://host:port/0, rediss:// or unix://")
+REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", parse_namespace, "letters, digits and any of . : _ -")
 DRAMATIQ_BROKER = {
     "BROKER": "uploads.broker.Broker",
-    "OPTIONS": {"url": REDIS_URL},
+    "OPTIONS": {"url": REDIS_URL, "namespace": REDIS_NAMESPACE},
     "MIDDLEWARE": [
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.TimeLimit",
@@ -176,6 +181,10 @@ if EMAIL["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend":
     EMAIL["EMAIL_BACKEND"] = "uploads.reports.console.EmailBackend"
 EMAIL_TIMEOUT = 10  # seconds
 vars().update(EMAIL)
+# Why no mail is sent at all, for people; empty where it is.
+MAIL_OFF = ""
+if EMAIL["EMAIL_BACKEND"] == "django.core.mail.backends.dummy.EmailBackend":
+    MAIL_OFF = environment.variables.get("MAIL_OFF") or "EMAIL_URL says so"
 
 # Time, words, logs ---------------------------------------------------------------------------------------------
 

@@ -1,14 +1,15 @@
 """Starts PostgreSQL and Valkey for the session, and gives tests an empty media mount, mailbox and browser."""
 
 import os
+import runpy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers import Mailbox, Postgres, Valkey, copy_product, plain_environment
+from tests.servers import ROOT, Mailbox, Postgres, Valkey, copy_product, plain_environment
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 NO_CHROMIUM = "no Chromium on this machine; get one with: apt install chromium"
@@ -42,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         DATABASE_URL=database,
         REDIS_URL=broker,
         CI=os.environ.get("CI", ""),
-        **{name: value for name, value in os.environ.items() if name.startswith("TORTURE_")},
+        **{name: value for name, value in os.environ.items() if name.startswith(("TORTURE_", "UPSUN_"))},
     )
     os.environ.clear()
     os.environ.update(environment)
@@ -109,6 +110,21 @@ def empty_broker() -> None:
 def checkout(tmp_path: Path) -> Path:
     """The product's own files, alone in a folder."""
     return copy_product(tmp_path / "checkout")
+
+
+@pytest.fixture
+def read_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run the settings' file under nothing but these variables and return what it defines."""
+
+    def read(**variables: str) -> dict[str, Any]:
+        environment = plain_environment(**{"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", **variables})
+        for name in os.environ.keys() - environment.keys():
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(ROOT / "site" / "settings.py"))
+
+    return read
 
 
 @pytest.fixture

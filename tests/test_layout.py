@@ -135,6 +135,8 @@ def test_git_keeps_the_source_and_ignores_what_runs_leave(tmp_path, path, ignore
         ("uploads.metadata", "dramatiq"),
         ("uploads.metadata", "uploads.views"),
         ("uploads.metadata", "uploads.actors"),
+        ("uploads.environment", "uploads.models"),
+        ("uploads.upsun", "django"),
         ("uploads.names", "django"),
         ("uploads.triggers", "django"),
     ],

@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ VALUES = {
     "HTTPS": ["https"],
     "LOGIN_REQUIRED": ["-1"],
     "PORT": ["0", "65536", "http"],
+    "SOCKET": ["app.sock", f"/{'long' * 27}"],
     "SITE_URL": ["files.example.com", "ftp://files.example.com"],
     "ALLOWED_HOSTS": ["https://files.example.com"],
     "CSRF_TRUSTED_ORIGINS": ["https://files.example.com,files.example.com", "https://"],
@@ -25,6 +25,7 @@ VALUES = {
     "UPLOAD_FSYNC": ["perhaps"],
     "DATABASE_URL": ["tallybox", "mysql://host/name", "postgres://host", "sqlite:////dev/null/db.sqlite3"],
     "REDIS_URL": ["localhost:6379", "http://localhost", "redis://localhost:port/0", "redis://localhost:65536/0"],
+    "REDIS_NAMESPACE": ["drama tiq", "{}"],
     "EMAIL_URL": ["smtp", "smtp://", "smtp://host:port", "http://host"],
     "DEFAULT_FROM_EMAIL": ["nobody", ","],
     "REPORT_RECIPIENTS": ["reports@localhost,nobody", ","],
@@ -33,21 +34,6 @@ VALUES = {
 }
 REFUSED = [(variable, value) for variable, values in VALUES.items() for value in values]
 SQLITE, POSTGRES = "django.db.backends.sqlite3", "django.db.backends.postgresql"
-
-
-@pytest.fixture
-def read_settings(tmp_path, monkeypatch):
-    """Run the settings' file under nothing but these variables and return what it defines."""
-
-    def read(**variables):
-        environment = plain_environment(**{"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", **variables})
-        for name in os.environ.keys() - environment.keys():
-            monkeypatch.delenv(name)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        return runpy.run_path(str(SETTINGS))
-
-    return read
 
 
 def complaint(read_settings, **variables):
@@ -102,6 +88,9 @@ def test_a_password_is_not_printed(read_settings, capsys, variable, value):
         *[("HTTPS", value, "SECURE_SSL_REDIRECT", False) for value in ("0", "False", "no", "off")],
         ("LOGIN_REQUIRED", "0", "LOGIN_REQUIRED", False),
         ("PORT", "65535", "PORT", 65535),
+        ("SOCKET", "/run/app.sock", "SOCKET", "/run/app.sock"),
+        ("REDIS_NAMESPACE", "tally:one", "REDIS_NAMESPACE", "tally:one"),
+        ("EMAIL_URL", "dummymail://", "MAIL_OFF", "EMAIL_URL says so"),
         ("SITE_URL", "https://files.example.com/", "SITE_URL", "https://files.example.com"),
         ("ALLOWED_HOSTS", "a.example, b.example,", "ALLOWED_HOSTS", ["a.example", "b.example"]),
         ("CSRF_TRUSTED_ORIGINS", "https://*.example.com", "CSRF_TRUSTED_ORIGINS", ["https://*.example.com"]),

@@ -4,6 +4,7 @@ A variable that is empty counts as unset. A value that cannot be used stops what
 names the variable, the value and what is allowed.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -60,6 +61,15 @@ def parse_port(value: str) -> int:
     if not 0 < int(value) < 65536:
         raise ValueError(value)
     return int(value)
+
+
+def parse_socket(value: str) -> str:
+    """Return the path of a Unix socket, as long as the system takes it (unix(7)); empty where there is none."""
+    return value if not value or (value.startswith("/") and len(os.fsencode(value)) < 108) else fail(value)
+
+
+def parse_namespace(value: str) -> str:
+    return value if re.fullmatch(r"[\w.:-]+", value) else fail(value)
 
 
 def parse_list(value: str) -> list[str]:

@@ -1,0 +1,98 @@
+"""What Upsun tells a container, as values of our own variables. See https://docs.upsun.com/development/variables.html.
+
+Does nothing anywhere else: `PLATFORM_APPLICATION_NAME` is set by the platform only. While the app is being built there
+are no services, no routes and no environment yet; `PLATFORM_ENVIRONMENT` is set from then on.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from uploads.environment import Environment, parse_switch
+
+DATABASE, REDIS = "POSTGRESQL", "REDIS"  # The relationships of .upsun/config.yaml, as their variables begin.
+NO_DATABASE = "postgres://nobody@the-build-has-no-database.invalid/none"
+NO_MAIL = "dummymail://"
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are set, and for those that are not what the platform says."""
+    plain = {name: value for name, value in environ.items() if value}
+    if "PLATFORM_APPLICATION_NAME" not in plain:
+        return plain
+    if is_platforms_own(plain, f"{REDIS}_URL"):
+        del plain[f"{REDIS}_URL"]
+    platform = at_run(plain) if "PLATFORM_ENVIRONMENT" in plain else {"DATABASE_URL": NO_DATABASE}
+    return {**platform, **plain}
+
+
+def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
+    """Tell the platform's URL of a relationship, whose scheme is its own affair, from one that a person has set."""
+    host = environ.get(f"{variable.removesuffix('_URL')}_HOST")
+    return bool(host) and urlsplit(environ.get(variable, "")).hostname == host
+
+
+def at_run(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "SECRET_KEY": secret_key(environ),
+        "DATABASE_URL": f"postgres://{address(environ, DATABASE)}/{quote(environ.get(f'{DATABASE}_PATH', ''))}",
+        "REDIS_URL": f"redis://{address(environ, REDIS)}/0",
+        # A new environment gets a copy of its parent's Redis: the messages there are the parent's and stay unread.
+        "REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}",
+        **site(environ),
+        **mail(environ),
+    }
+
+
+def secret_key(environ: Mapping[str, str]) -> str:
+    """Return a key of this environment's own: one entropy serves the whole project, and a preview has production's
+    accounts, so that with one key a link or a session made in a preview would open production."""
+    entropy = environ.get("PLATFORM_PROJECT_ENTROPY")
+    return f"{entropy}:{environ['PLATFORM_ENVIRONMENT']}" if entropy else ""
+
+
+def address(environ: Mapping[str, str], relationship: str) -> str:
+    """Return `user:password@host:port` of a service, the user only where it has one, or end the process without it."""
+    user, password, host, port = (
+        environ.get(f"{relationship}_{part}", "") for part in ("USERNAME", "PASSWORD", "HOST", "PORT")
+    )
+    if not host:
+        sys.exit(
+            f"{relationship}_HOST is not set: this container has no relationship `{relationship.lower()}`. "
+            "See `relationships` in .upsun/config.yaml; a worker with some of its own has none of the app's."
+        )
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    return f"{login}{host}:{port}"
+
+
+def site(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return where the site is reached, from the routes that lead to an app; others redirect, or are HTTP twins."""
+    routes = json.loads(base64.b64decode(environ.get("PLATFORM_ROUTES", "")) or "{}")
+    ours = {url: route for url, route in routes.items() if route["type"] == "upstream"}
+    secure = sorted((url for url in ours if url.startswith("https:")), key=lambda url: not ours[url].get("primary"))
+    if not secure:
+        return {}
+    origins = [url.rstrip("/") for url in secure]
+    return {
+        "ALLOWED_HOSTS": ",".join(dict.fromkeys(urlsplit(url).netloc.removeprefix("*") for url in ours)),
+        "CSRF_TRUSTED_ORIGINS": ",".join(origins),
+        "SITE_URL": origins[0],
+        # The platform's mail server drops a sender of another domain.
+        "DEFAULT_FROM_EMAIL": f"tallybox@{urlsplit(origins[0]).hostname}",
+    }
+
+
+def mail(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the mail server, or that there is none and why. A preview has real people's addresses, copied."""
+    recipients = {"REPORT_RECIPIENTS": environ.get("ADMIN_EMAIL", "")}
+    host = environ.get("PLATFORM_SMTP_HOST")
+    if not host:
+        reason = "Upsun sends no mail for this environment (upsun environment:info enable_smtp true)"
+        return {**recipients, "EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
+    is_told_to = Environment(environ).read("MAIL_FROM_PREVIEWS", "0", parse_switch, "1 or 0")
+    if environ.get("PLATFORM_ENVIRONMENT_TYPE") != "production" and not is_told_to:
+        reason = "this is a preview environment, which mails nobody (MAIL_FROM_PREVIEWS=1 lets it)"
+        return {**recipients, "EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
+    return {**recipients, "EMAIL_URL": f"smtp://{host}:25"}
