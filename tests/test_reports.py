@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from tests.servers import Mailbox, free_port
 from tests.uploading import store
@@ -173,6 +175,35 @@ def test_changed_skips_a_report_when_nothing_changed(smtp: Mailbox, settings: An
     assert len(smtp.mails) == 3
 
 
+def test_without_mail_a_report_says_so_and_is_not_called_sent(settings: Any, admin_client: Client) -> None:
+    settings.MAIL_OFF = "this is a preview"
+    ready("a.txt")
+
+    report = send()
+
+    report.refresh_from_db()
+    assert (report.status, report.sent_at, report.html) == ("skipped", None, "")
+    assert report.totals["files"] == 1
+    for page in ("/reports/", report.get_absolute_url()):
+        assert "Mail is off: this is a preview." in admin_client.get(page).content.decode()
+    assert mail.outbox == []
+
+
+def test_without_mail_nobody_is_said_to_get_it(settings: Any, admin_client: Client) -> None:
+    assert b"Mailed to reports@localhost" in admin_client.get("/reports/").content
+    settings.MAIL_OFF = "this is a preview"
+
+    assert b"Mailed to" not in admin_client.get("/reports/").content
+
+
+def test_send_report_says_that_mail_is_off(settings: Any, capsys: Any) -> None:
+    settings.MAIL_OFF = "this is a preview"
+
+    call_command("send_report")
+
+    assert "skipped. Mail is off: this is a preview." in capsys.readouterr().out
+
+
 def test_a_row_committed_late_counts_as_arrived_all_the_same(smtp: Mailbox) -> None:
     late, early = ready("late.txt"), ready("early.txt")
     Upload.objects.filter(pk=late.pk).delete()
@@ -205,7 +236,7 @@ def test_a_refused_mail_is_recorded_with_the_servers_words(smtp: Mailbox) -> Non
 def test_send_report_tells_what_it_did(smtp: Mailbox, capsys: Any) -> None:
     call_command("send_report")
 
-    assert "sent, to reports@localhost" in capsys.readouterr().out
+    assert "sent. To: reports@localhost" in capsys.readouterr().out
     assert len(smtp.mails) == 1
 
 

@@ -62,8 +62,8 @@ class Report(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("uploads:report", args=[self.pk])
 
-    def skip(self, totals: dict[str, Any]) -> bool:
-        return self._settle(status=self.Status.SKIPPED, totals=totals)
+    def skip(self, totals: dict[str, Any], *, reason: str) -> bool:
+        return self._settle(status=self.Status.SKIPPED, totals=totals, error=reason)
 
     def fail(self, reason: str) -> bool:
         return self._settle(status=self.Status.FAILED, error=reason)

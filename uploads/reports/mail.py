@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_DELAY = 30  # seconds between two attempts
 SKIPPED_KEPT = timedelta(days=7)
+NOTHING_CHANGED = "Nothing had changed since the report before."
 KEPT = 1000  # reports whose mail stays readable; older rows keep their figures only
 
 
@@ -57,15 +58,16 @@ def send(report: Report) -> timedelta | None:
 
 
 def deliver(report: Report) -> None:
-    """Mail a claimed report, or skip it where nothing changed.
+    """Mail a claimed report, or skip it where there is no mail or nothing changed.
 
     Raises:
         NotSent: the mail server cannot be reached or refuses.
     """
     tally = take_tally()
-    if settings.REPORT_WHEN == "changed" and nothing_changed(tally):
-        report.skip(tally.totals())
-        logger.info("report skipped, nothing changed slot=%s", report.slot.isoformat())
+    if reason := reason_to_skip(tally):
+        report.skip(tally.totals(), reason=reason)
+        logger.info("report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
+        forget_old()
         return
     mail = compose(report, tally, attachment())
     try:
@@ -95,6 +97,12 @@ def words_of(error: Exception) -> str:
         for code, words in answers_of(error)
     ]
     return "; ".join(dict.fromkeys(texts)) or str(error) or type(error).__name__
+
+
+def reason_to_skip(tally: Tally) -> str:
+    if settings.MAIL_OFF:
+        return f"Mail is off: {settings.MAIL_OFF}."
+    return NOTHING_CHANGED if settings.REPORT_WHEN == "changed" and nothing_changed(tally) else ""
 
 
 def nothing_changed(tally: Tally) -> bool:

@@ -42,7 +42,8 @@ def for_report_readers(view: View) -> View:
 @for_report_readers
 def report_list(request: HttpRequest) -> HttpResponse:
     page = page_of(Report.objects.defer("text", "html"), request.GET)
-    return render(request, "reports/list.html", {"page": page, "recipients": settings.REPORT_RECIPIENTS})
+    mail = {"recipients": settings.REPORT_RECIPIENTS, "mail_off": settings.MAIL_OFF}
+    return render(request, "reports/list.html", {"page": page, **mail})
 
 
 @for_report_readers

@@ -5,6 +5,7 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -40,6 +41,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, processes: int, threads: int, watchdog_patience: int, **options: Any) -> None:
+        if settings.MAIL_OFF:
+            self.stdout.write(f"Mail is off: {settings.MAIL_OFF}. Reports are not sent.")
         self.wait_for_migrations()
         become_watched(processes, watchdog_patience)
         arguments = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]

@@ -17,4 +17,4 @@ class Command(BaseCommand):
         except mail.NotSent as error:
             report.fail(str(error))
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{report}: {report.status}, to {report.recipients}.")
+        self.stdout.write(f"{report}: {report.status}. {report.error or f'To: {report.recipients}'}")
