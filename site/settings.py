@@ -10,6 +10,7 @@ from uploads import upsun
 from uploads.environment import (
     BASE_DIR,
     Environment,
+    parse_address,
     parse_addresses,
     parse_choice,
     parse_database,
@@ -56,6 +57,7 @@ ALLOWED_HOSTS = read("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", parse_hosts, 
 CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", "", parse_origins, f"{SITE}, several separated by commas")
 
 ROOT_URLCONF = "urls"
+ADMIN_EMAIL = read("ADMIN_EMAIL", "", parse_address, "one mail address")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "uploads:list"
 LOGOUT_REDIRECT_URL = "uploads:list"

@@ -105,6 +105,13 @@ def parse_addresses(value: str) -> list[str]:
     return addresses or fail(value)
 
 
+def parse_address(value: str) -> str:
+    """Return a bare mail address, or an empty text where there is none."""
+    if value:
+        validate_email(value)
+    return value
+
+
 def parse_redis(value: str) -> str:
     ConnectionPool.from_url(value).make_connection()  # Fails where something is wrong; nothing is connected.
     parts = urlsplit(value)

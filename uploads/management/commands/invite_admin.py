@@ -1,0 +1,58 @@
+from smtplib import SMTPException
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
+from django.core.mail import send_mail
+from django.core.management.base import BaseCommand
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+MAIL = """You are the first administrator of {site}. Your user name is {name}.
+
+Set your password here; the link works once, and for three days:
+
+{link}
+"""
+
+
+class Command(BaseCommand):
+    help = "Makes an account that may do everything for ADMIN_EMAIL, and sends it a link to set its password."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run with each deploy: once the password is set nothing happens, until then each run sends a fresh link."""
+        if not settings.ADMIN_EMAIL:
+            self.stdout.write("ADMIN_EMAIL is not set: nobody is invited.")
+            return
+        user = invited(settings.ADMIN_EMAIL)
+        if user.has_usable_password():
+            self.stdout.write(f"{user} has an account.")
+            return
+        self.send(user, link_for(user))
+
+    def send(self, user: User, link: str) -> None:
+        """Mail the link, or write it where those who run the site can read it."""
+        words = MAIL.format(site=settings.SITE_URL, name=user.get_username(), link=link)
+        if settings.MAIL_OFF:
+            self.stdout.write(f"Mail is off: {settings.MAIL_OFF}. {user} sets the password here: {link}")
+            return
+        try:
+            send_mail("Tallybox: set your password", words, None, [user.email])
+        except (OSError, SMTPException) as error:
+            self.stdout.write(f"The mail could not be sent ({error}). {user} sets the password here: {link}")
+            return
+        self.stdout.write(f"{user} was sent a link to set the password.")
+
+
+def invited(email: str) -> User:
+    """Return the account with this address, made now where there is none; one that is there keeps its rights."""
+    user = User.objects.filter(Q(email__iexact=email) | Q(username__iexact=email)).first()
+    return user or User.objects.create_superuser(username=email, email=email)
+
+
+def link_for(user: User) -> str:
+    key, token = urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)
+    return settings.SITE_URL + reverse("password_reset_confirm", args=[key, token])
