@@ -26,11 +26,14 @@ def at_build(**more: str) -> dict[str, str]:
 
 
 def at_run(**more: str) -> dict[str, str]:
-    """Return what a container of production has, and more of that, mail and services included."""
+    """Return what a container of production has, with both of its services."""
     services = {**endpoint("postgresql", **POSTGRESQL, password="main"), **endpoint("redis", **REDIS)}
+    return without_services(**{**services, **more})
+
+
+def without_services(**more: str) -> dict[str, str]:
     return at_build(
         **{
-            **services,
             "PLATFORM_BRANCH": "main",
             "PLATFORM_ENVIRONMENT": "main-bvxea6i",
             "PLATFORM_ENVIRONMENT_TYPE": "production",

@@ -54,6 +54,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def python_folder() -> Path:
+    """Return where the running Python and the commands installed for it lie."""
+    return Path(sys.executable).parent
+
+
 class Postgres:
     """A PostgreSQL server of its own in a temporary folder."""
 
@@ -101,13 +106,13 @@ class Mailbox:
     """A real SMTP server on a free port that keeps what it takes. `answers` refuse: SMTP verb → reply,
     or for DATA `hang` or `drop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, hostname: str = "127.0.0.1", port: int = 0) -> None:
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         self.mails: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
         self.answers: dict[str, str] = {}
-        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
-        self.url = f"smtp://127.0.0.1:{self.controller.port}"
+        self.controller = Controller(self, hostname=hostname, port=port or free_port())
+        self.url = f"smtp://{hostname}:{self.controller.port}"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         answer = self.answers.get(f"RCPT {address}") or self.answers.get("RCPT") or "250 OK"

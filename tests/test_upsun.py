@@ -1,12 +1,15 @@
 """The settings in a container of the platform: what they take from its variables, and what a person overrides."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dramatiq import Message
 
 from tests import made_up
 from tests.made_up import HOST
+from uploads.broker import Broker
 
 Read = Callable[..., dict[str, Any]]
 DUMMY, SMTP = "django.core.mail.backends.dummy.EmailBackend", "django.core.mail.backends.smtp.EmailBackend"
@@ -140,6 +143,21 @@ def test_a_preview_has_messages_of_its_own(on_upsun: Read, preview: Read) -> Non
 
     assert production["namespace"] == "dramatiq-main-bvxea6i"
     assert clone["namespace"] == "dramatiq-idea-x7y8z9a"
+
+
+def test_messages_that_came_with_the_copy_are_not_acted_upon() -> None:
+    url, message = os.environ["REDIS_URL"], Message("uploads", "process_upload", (1,), {}, {})
+    parent, preview = Broker(url=url, namespace="dramatiq-main"), Broker(url=url, namespace="dramatiq-idea")
+    for broker in (parent, preview):
+        broker.declare_queue("uploads")
+
+    parent.enqueue(message)
+
+    assert (parent.waiting("uploads"), preview.waiting("uploads")) == (1, 0)
+    assert next(preview.consume("uploads", timeout=10)) is None
+    received = next(parent.consume("uploads", timeout=10))
+    assert received is not None
+    assert received.message_id == message.message_id
 
 
 @pytest.mark.parametrize(
