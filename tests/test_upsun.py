@@ -62,7 +62,7 @@ def test_the_platforms_own_url_is_not_used(on_upsun: Read, scheme: str) -> None:
 @pytest.mark.parametrize(("missing", "name"), [("POSTGRESQL_HOST", "postgresql"), ("REDIS_HOST", "redis")])
 def test_a_missing_relationship_stops_the_start_and_is_named(on_upsun: Read, missing: str, name: str) -> None:
     with pytest.raises(SystemExit, match=f"^{missing} is not set: this container has no relationship `{name}`"):
-        on_upsun(**{missing: ""})
+        on_upsun(**{missing: "", "REDIS_URL": ""})
 
 
 def test_hosts_origins_and_addresses_come_from_the_routes(on_upsun: Read) -> None:
@@ -176,8 +176,14 @@ def test_a_plain_variable_wins(on_upsun: Read, variable: str, value: str, settin
     assert on_upsun(**{variable: value})[setting] == expected
 
 
-def test_a_database_of_ones_own_wins(on_upsun: Read) -> None:
-    assert on_upsun(DATABASE_URL="postgres://db.example.org/mine")["DATABASES"]["default"]["HOST"] == "db.example.org"
+def test_servers_elsewhere_win_and_need_no_relationships(on_upsun: Read) -> None:
+    elsewhere = {"DATABASE_URL": "postgres://db.example.org/mine", "REDIS_URL": "redis://redis.example.org"}
+
+    for without in ({}, {"POSTGRESQL_HOST": "", "REDIS_HOST": ""}):
+        settings = on_upsun(**elsewhere, **without)
+
+        assert settings["DATABASES"]["default"]["HOST"] == "db.example.org"
+        assert settings["REDIS_URL"] == "redis://redis.example.org"
 
 
 def test_the_build_has_no_database_and_makes_no_folder_for_one(read_settings: Read) -> None:

@@ -37,13 +37,22 @@ def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
 def at_run(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         "SECRET_KEY": secret_key(environ),
-        "DATABASE_URL": f"postgres://{address(environ, DATABASE)}/{quote(environ.get(f'{DATABASE}_PATH', ''))}",
-        "REDIS_URL": f"redis://{address(environ, REDIS)}/0",
+        **services(environ),
         # A new environment gets a copy of its parent's Redis: the messages there are the parent's and stay unread.
         "REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}",
         **site(environ),
         **mail(environ),
     }
+
+
+def services(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the URLs that nobody has set: who has servers elsewhere needs no relationships."""
+    urls = {}
+    if "DATABASE_URL" not in environ:
+        urls["DATABASE_URL"] = f"postgres://{address(environ, DATABASE)}/{quote(environ.get(f'{DATABASE}_PATH', ''))}"
+    if "REDIS_URL" not in environ:
+        urls["REDIS_URL"] = f"redis://{address(environ, REDIS)}/0"
+    return urls
 
 
 def secret_key(environ: Mapping[str, str]) -> str:
