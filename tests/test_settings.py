@@ -203,6 +203,18 @@ def test_clock_and_worker_start_without_a_secret_key(checkout, tmp_path, command
         assert "Traceback" not in process.output()
 
 
+def test_a_worker_says_once_that_mail_is_off(checkout, tmp_path):
+    variables = {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "REDIS_URL": os.environ["REDIS_URL"]}
+    assert start(checkout, tmp_path, "manage.py", "migrate").returncode == 0
+    command = [str(checkout / "manage.py"), "rundramatiq"]
+
+    with running(*command, log=tmp_path / "log", folder=checkout, EMAIL_URL="dummymail://", **variables) as process:
+        process.wait_for_output("Worker process is ready for action")
+
+        assert process.terminate() == 0
+        assert process.output().count("mail is off, reports are not sent reason=EMAIL_URL says so") == 1
+
+
 def start(product: Path, folder: Path, program: str, *rest: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Start a process of the product and wait for its end."""
     words = [str(product / program), *rest] if program == "manage.py" else [program, *rest]

@@ -1,4 +1,5 @@
 import gc
+import logging
 import os
 import sys
 import time
@@ -10,6 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 from dramatiq import cli
+
+logger = logging.getLogger(__name__)
 
 SHUTDOWN_WAIT = 8_000  # milliseconds; platforms kill 15 s after SIGTERM
 PATIENCE = 60  # seconds
@@ -42,7 +45,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, processes: int, threads: int, watchdog_patience: int, **options: Any) -> None:
         if settings.MAIL_OFF:
-            self.stdout.write(f"Mail is off: {settings.MAIL_OFF}. Reports are not sent.")
+            logger.warning("mail is off, reports are not sent reason=%s", settings.MAIL_OFF)
         self.wait_for_migrations()
         become_watched(processes, watchdog_patience)
         arguments = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
