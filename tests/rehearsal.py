@@ -86,7 +86,7 @@ class Platform:
         return self.run("web", self.app["hooks"]["deploy"], self.platform_of(self.containers["web"]))
 
     def run(self, name: str, script: str, platform: dict[str, str]) -> str:
-        command = run_as_user("dash", "-c", script)
+        command = run_as_user("sh", "-c", script)
         environment, place = self.environment(name, platform), self.app_of(name)
         result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -104,7 +104,7 @@ class Platform:
                 path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
         self.fingerprints[name] = fingerprint(place)
         environment = self.environment(name, self.platform_of(container))
-        command = run_as_user("dash", "-c", container.start)
+        command = run_as_user("sh", "-c", container.start)
         if self.mounting:
             command = self.on_read_only_mounts(container, command)
         running = Running(command, log=self.folder / f"{name}.log", environment=environment, folder=place)
@@ -123,7 +123,7 @@ class Platform:
             *(f"mount -o remount,bind,ro {place}", "mount -o remount,bind,ro /", f"cd {place}"),
             f"exec {shlex.join(command)}",
         ]
-        return ["unshare", "--mount", "--propagation", "private", "dash", "-euc", "\n".join(lines)]
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-euc", "\n".join(lines)]
 
     def temporary_of(self, name: str) -> Path:
         return self.folder_of("temporary", name)
