@@ -15,7 +15,7 @@ INSTALLED = "/opt/tallybox"
 SIGNS = {
     "web": "Listening at: http://",
     "worker": "ready for action",
-    "scheduler": "The clock sends email_report",
+    "scheduler": "tick job=email_report",  # By then it takes signals.
 }
 
 
@@ -36,6 +36,7 @@ def environment(installed: Path) -> dict[str, str]:
         "REDIS_URL": os.environ["REDIS_URL"],
         "MEDIA_ROOT": str(installed / "media"),
         "PORT": str(free_port()),
+        "REPORT_SCHEDULE": "1",
         "PATH": f"{python_folder()}:{os.defpath}",
     }
     return plain_environment(**{**variables, **servers})

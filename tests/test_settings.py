@@ -187,16 +187,16 @@ def test_the_web_process_stops_without_a_secret_key(checkout, tmp_path):
 @pytest.mark.parametrize(
     ("command", "sign"),
     [
-        (["runscheduler"], "The clock sends email_report"),
+        (["runscheduler"], "tick job=email_report"),  # By then it takes signals.
         (["rundramatiq", "--processes", "1"], "Worker process is ready for action"),
     ],
 )
 def test_clock_and_worker_start_without_a_secret_key(checkout, tmp_path, command, sign):
-    database, redis = f"sqlite:///{tmp_path}/db.sqlite3", os.environ["REDIS_URL"]
+    servers = {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3", "REDIS_URL": os.environ["REDIS_URL"]}
     program = [str(checkout / "manage.py"), *command]
     assert start(checkout, tmp_path, "manage.py", "migrate").returncode == 0
 
-    with running(*program, log=tmp_path / "log", folder=checkout, DATABASE_URL=database, REDIS_URL=redis) as process:
+    with running(*program, log=tmp_path / "log", folder=checkout, REPORT_SCHEDULE="1", **servers) as process:
         process.wait_for_output(sign)
 
         assert process.terminate() == 0
