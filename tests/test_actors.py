@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import wait_for
 from tests.uploading import store
-from uploads import actors, metadata
+from uploads import metadata, outage
 from uploads.actors import VISIBLE, email_report, process_upload
 from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
+from uploads.models.upload import UploadQuerySet
 from uploads.pulse import give_up_abandoned, instance
 
 
@@ -102,7 +104,7 @@ def test_a_file_that_network_storage_does_not_show_yet_is_waited_for() -> None:
 
 @pytest.mark.django_db
 def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any) -> None:
-    def crash(upload: Upload) -> None:
+    def crash(upload: Upload, on_progress: Any) -> None:
         raise ParserCrashed("crashed its parser (SIGSEGV)")
 
     monkeypatch.setattr(metadata, "read", crash)
@@ -233,8 +235,8 @@ def test_one_slot_has_one_report(smtp: Any) -> None:
 
 @pytest.mark.django_db
 def test_a_result_waits_for_a_database_that_hiccups(monkeypatch: Any) -> None:
-    monkeypatch.setattr(actors, "STORE_DELAYS", (0, 0))
-    monkeypatch.setattr(actors, "close_old_connections", lambda: None)
+    monkeypatch.setattr(outage, "DELAYS", (0, 0))
+    monkeypatch.setattr(outage, "close_old_connections", lambda: None)
     upload, failures, finish = store(), [OperationalError("away"), OperationalError("away")], Upload.finish
 
     def fail_first(self: Upload, found: dict[str, Any]) -> bool:
@@ -250,8 +252,8 @@ def test_a_result_waits_for_a_database_that_hiccups(monkeypatch: Any) -> None:
 
 @pytest.mark.django_db
 def test_a_database_that_stays_away_is_not_counted_against_the_file(monkeypatch: Any) -> None:
-    monkeypatch.setattr(actors, "STORE_DELAYS", (0,))
-    monkeypatch.setattr(actors, "close_old_connections", lambda: None)
+    monkeypatch.setattr(outage, "DELAYS", (0,))
+    monkeypatch.setattr(outage, "close_old_connections", lambda: None)
     upload = store()
 
     def fail(self: Upload, found: dict[str, Any]) -> bool:
@@ -270,7 +272,7 @@ def test_a_database_that_stays_away_is_not_counted_against_the_file(monkeypatch:
 def test_metadata_that_the_database_refuses_fails_the_upload(monkeypatch: Any) -> None:
     upload = store()
     found = {"content_type": "text/plain" * 100}
-    monkeypatch.setattr(metadata, "read", lambda upload: found)
+    monkeypatch.setattr(metadata, "read", lambda upload, on_progress: found)
 
     process_upload(upload.pk)
 
@@ -282,7 +284,7 @@ def test_metadata_that_the_database_refuses_fails_the_upload(monkeypatch: Any) -
 def test_a_file_that_finds_no_parser_is_tried_again_uncounted(monkeypatch: Any) -> None:
     upload = store()
 
-    def fail(upload: Upload) -> None:
+    def fail(upload: Upload, on_progress: Any) -> None:
         raise ParserUnavailable("all are busy")
 
     monkeypatch.setattr(metadata, "read", fail)
@@ -326,3 +328,93 @@ def test_a_retry_that_redis_refuses_waits_for_recovery(monkeypatch: Any, caplog:
 
     assert reload(upload).status == Upload.Status.PENDING
     assert "retry not sent, Redis failed" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_claim_that_another_took_over_at_once_is_not_taken_for_ones_own(monkeypatch: Any) -> None:
+    upload, update = store(), UploadQuerySet.update
+
+    def overtaken(self: Any, **fields: Any) -> int:
+        taken = update(self, **fields)
+        update(Upload.objects.filter(pk=upload.pk), claim=uuid.uuid4())
+        return taken
+
+    monkeypatch.setattr(UploadQuerySet, "update", overtaken)
+
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance()) is None
+
+
+@pytest.mark.django_db
+def test_a_database_that_goes_away_in_the_claim_is_not_counted_against_the_file(monkeypatch: Any) -> None:
+    upload = store()
+
+    def fail(self: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(UploadQuerySet, "first", fail)
+    with pytest.raises(OperationalError):
+        process_upload(upload.pk)
+    give_up_abandoned()
+
+    assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
+
+
+@pytest.mark.django_db
+def test_what_an_extractor_says_never_replaces_what_we_measured(monkeypatch: Any) -> None:
+    upload = store("a.png", b"\x89PNG\r\n\x1a\n")
+    monkeypatch.setattr(metadata, "extract", lambda *_: {"sha256": "0", "size": -1, "width": 3})
+
+    process_upload(upload.pk)
+
+    assert (reload(upload).metadata["size"], reload(upload).metadata["width"]) == (8, 3)
+    assert len(reload(upload).metadata["sha256"]) == 64
+
+
+@pytest.mark.django_db
+def test_without_a_parser_the_file_is_not_read_in_vain(monkeypatch: Any) -> None:
+    upload, digested = store("a.png", b"\x89PNG\r\n\x1a\n"), []
+
+    def refuse(*args: Any) -> None:
+        raise ParserUnavailable("all are busy")
+
+    monkeypatch.setattr(metadata, "extract", refuse)
+    monkeypatch.setattr(metadata, "digest", lambda *args: digested.append(args))
+    process_upload(upload.pk)
+
+    assert (reload(upload).attempts, digested) == (0, [])
+
+
+@pytest.mark.django_db
+def test_a_file_that_was_found_again_has_its_whole_time_when_it_is_missed_anew(monkeypatch: Any) -> None:
+    upload = store(missing_since=timezone.now() - 2 * VISIBLE)
+
+    def crash(upload: Upload, on_progress: Any) -> None:
+        raise ParserCrashed("crashed its parser")
+
+    monkeypatch.setattr(metadata, "read", crash)
+    process_upload(upload.pk)
+
+    assert reload(upload).missing_since is None
+
+
+@pytest.mark.django_db
+def test_the_next_attempt_after_a_crash_is_sent_at_once_with_its_delay(monkeypatch: Any) -> None:
+    upload = store()
+
+    def crash(upload: Upload, on_progress: Any) -> None:
+        raise ParserCrashed("crashed its parser")
+
+    monkeypatch.setattr(metadata, "read", crash)
+    process_upload(upload.pk)
+
+    broker: Any = dramatiq.get_broker()
+    assert broker.client.llen("dramatiq:uploads.DQ") == 1
+
+
+@pytest.mark.django_db
+def test_a_message_that_comes_long_before_the_attempt_is_due_takes_nothing() -> None:
+    early = store(sent_at=timezone.now() + timedelta(seconds=20))
+    skewed = store(sent_at=timezone.now() + timedelta(seconds=2))
+
+    assert Upload.objects.claim(early.pk, uuid.uuid4(), holder=instance()) is None
+    assert Upload.objects.claim(skewed.pk, uuid.uuid4(), holder=instance()) is not None

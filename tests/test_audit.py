@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.uploading import store
 from uploads import storage
 from uploads.actors import audit_files, process_upload, requeue_stalled
-from uploads.audit import GONE, REMAINS, YOUNG, audit
+from uploads.audit import GONE, REMAINS, YOUNG, MediaMissing, audit, fix
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -134,14 +134,39 @@ def test_a_file_that_the_disk_refuses_to_keep_leaves_nothing(media: Path, monkey
     assert not Upload.objects.exists()
 
 
-def test_a_folder_that_exists_is_not_synced_from_the_root_down_again(media: Path, monkeypatch: Any) -> None:
-    store()
+def test_folders_are_synced_from_the_root_down_once_by_each_process(media: Path, monkeypatch: Any) -> None:
+    first = store()
     synced: list[Path] = []
     monkeypatch.setattr(storage, "sync", synced.append)
 
     upload = store()
-
     assert synced == [Path(upload.file.path), Path(upload.file.path).parent]
+
+    first.file.storage.folders_on_disk.clear()  # Another process: the folder is there, who knows since when.
+    synced.clear()
+    store()
+    assert synced[-2:] == [media / "uploads", media]
+
+
+def test_a_file_under_a_name_that_is_not_ours_is_no_orphan_where_a_row_names_it(media: Path) -> None:
+    kept = orphan(media, "uploads/legacy.txt", age=DAY_AND_MORE)
+    Upload.objects.filter(pk=old().pk).update(file="uploads/legacy.txt")
+
+    call_command("audit", "--fix")
+
+    assert kept.exists()
+
+
+def test_a_mount_that_goes_away_while_it_is_looked_through_condemns_nothing(media: Path, monkeypatch: Any) -> None:
+    upload = old()
+    Path(upload.file.path).unlink()
+    findings = audit()
+    (media / "uploads").rename(media / "away")
+
+    with pytest.raises(MediaMissing):
+        fix(findings)
+
+    assert Upload.objects.get().status == Upload.Status.PENDING
 
 
 def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any) -> None:

@@ -121,3 +121,38 @@ def test_an_idle_worker_asks_redis_seldom(broker: Any) -> None:
 
     inside = commands / (IDLE + 1)  # What the fetch's script does inside counts as well.
     assert inside < 20
+
+
+def test_the_messages_of_a_worker_that_fell_silent_go_to_another(broker: Any, consumer: Consumer) -> None:
+    send(broker)
+    assert next(consumer) is not None
+    silent = broker.broker_id
+    broker.broker_id = "another"
+    try:
+        assert broker.do_fetch("uploads", 1) == []
+        broker.client.zadd("dramatiq:__heartbeats__", {silent: (time.time() - 16) * 1000})
+
+        assert len(broker.do_fetch("uploads", 1) or broker.do_fetch("uploads", 1)) == 1
+    finally:
+        broker.broker_id = silent
+
+
+def test_a_delayed_message_is_taken_when_it_is_due(broker: Any) -> None:
+    consumer = broker.consume("uploads.DQ", prefetch=4)
+    send(broker, delay=60_000)
+    next(consumer)
+
+    start = time.monotonic()
+    while next(consumer) is not None or time.monotonic() == start:
+        continue
+    next(consumer)
+
+    assert time.monotonic() - start < IDLE / 2  # Dramatiq looks at the clock between two calls.
+
+
+def test_redis_that_was_just_down_is_not_asked_to_take_messages_back(broker: Any, consumer: Consumer) -> None:
+    message: Any = dramatiq.Message("uploads", "process_upload", (1,), {}, {"redis_message_id": "1"})
+    broker.down_until = time.monotonic() + 60
+
+    with pytest.raises(ConnectionClosed, match="a moment ago"):
+        consumer.requeue([message])

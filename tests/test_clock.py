@@ -13,13 +13,14 @@ import pytest
 from dramatiq.middleware import AgeLimit
 
 from scheduler.clock import build_clock
-from scheduler.jobs import Job, slot_as_text
+from scheduler.jobs import Job, all_jobs, slot_as_text
 from tests.servers import ROOT, Valkey, free_port, running, wait_for
-from uploads.actors import email_report
+from uploads.actors import email_report, requeue_stalled
 from uploads.broker import Broker
-from uploads.triggers import every, parse_schedule
+from uploads.triggers import every, next_slot, parse_schedule
 
 SECOND = timedelta(seconds=1)
+MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 @contextmanager
@@ -179,3 +180,18 @@ def test_a_signal_in_the_middle_of_a_tick_is_not_lost(tmp_path, number):
 
         assert status == 0
         assert "Traceback" not in process.output()
+
+
+def test_the_clock_sends_reports_recovery_and_the_daily_audit():
+    jobs = {job.actor.actor_name: job for job in all_jobs()}
+
+    assert list(jobs) == ["email_report", "requeue_stalled", "audit_files"]
+    assert next_slot(jobs["audit_files"].trigger, MIDNIGHT) == MIDNIGHT + timedelta(days=1)
+
+
+def test_recovery_waits_a_minute_for_a_busy_worker():
+    [recovery] = [job for job in all_jobs() if job.actor.actor_name == "requeue_stalled"]
+
+    recovery.enqueue(MIDNIGHT)
+
+    assert queued(requeue_stalled)[0].options["max_age"] == 60_000

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
 from typing import Any
 
 import dramatiq
@@ -14,9 +15,21 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.uploading import store
 from uploads import recovery
 from uploads.actors import process_upload, requeue_stalled
+from uploads.metadata.sandbox import children
 from uploads.models import Heartbeat, Report, Upload
 from uploads.models.heartbeat import INTERVAL
-from uploads.pulse import at_work, excused, give_up_abandoned, hand_back_unfinished, instance
+from uploads.pulse import (
+    STALLED,
+    WorkerPulse,
+    are_well,
+    at_hand,
+    at_work,
+    excused,
+    get_on,
+    give_up_abandoned,
+    hand_back_unfinished,
+    instance,
+)
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=1)
@@ -297,7 +310,7 @@ def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
     Report.objects.filter(pk=report.pk).update(holder=instance())
     hand_back_unfinished()
     handed_back = Report.objects.get(pk=report.pk)
-    assert (handed_back.holder, handed_back.attempts) == (None, 0)
+    assert (handed_back.holder, handed_back.attempts) == (None, 1)  # Who takes it next sees that it is not new.
 
 
 def test_an_attempt_that_only_the_database_spoilt_is_not_counted() -> None:
@@ -320,3 +333,54 @@ def test_the_dead_are_forgotten_after_a_day() -> None:
     requeue_stalled()
 
     assert list(Heartbeat.objects.values_list("pk", flat=True)) == [there]
+
+
+def test_after_a_workers_second_death_its_files_are_tried_one_by_one() -> None:
+    holder = dead()
+    uploads = [claimed(holder, attempts=2) for _ in range(3)]
+
+    recovery.release_abandoned()
+
+    first, second, third = (Upload.objects.get(pk=upload.pk).sent_at for upload in uploads)
+    assert (second - first, third - second) == (recovery.ALONE, recovery.ALONE)
+
+
+def test_one_who_has_died_is_no_witness() -> None:
+    upload = claimed(dead())
+    Heartbeat.objects.update(seen_at=timezone.now() - LONG_AGO, steady_since=timezone.now() - 2 * LONG_AGO)
+
+    assert recovery.release_abandoned() == 0
+    assert Upload.objects.get(pk=upload.pk).status == Upload.Status.PROCESSING
+
+
+def test_what_was_sent_just_before_the_last_one_processed_may_be_under_way() -> None:
+    now = timezone.now()
+    store(sent_at=now - timedelta(seconds=3))
+    store(created_at=now, sent_at=now, status="ready", processed_at=now)
+
+    assert recovery.take_unsent(queue_is_empty=False) == []
+
+
+def test_a_worker_is_known_before_it_takes_anything(monkeypatch: Any) -> None:
+    monkeypatch.setattr("uploads.pulse.Pulse.start", lambda self: None)
+    monkeypatch.setattr("uploads.pulse.close_old_connections", lambda: None)
+    worker = dramatiq.Worker(dramatiq.get_broker(), worker_threads=3)
+
+    WorkerPulse().before_worker_boot(dramatiq.get_broker(), worker)
+
+    assert Heartbeat.objects.get(pk=instance()).role == "worker"
+    assert children.places._value == 2
+
+
+def test_a_worker_is_well_while_its_threads_live_and_get_on() -> None:
+    living, ended = Thread(target=Event().wait, args=[5], daemon=True), Thread()
+    living.start()
+
+    assert are_well([living])
+    assert not are_well([living, ended])
+    with at_work() as claim:
+        assert are_well([living])
+        at_hand[claim] -= STALLED
+        assert not are_well([living])
+        get_on(claim)
+        assert are_well([living])

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 
 from tests.servers import Mailbox, free_port
 from tests.uploading import store
-from uploads import reports
+from uploads import outage, reports
 from uploads.models import Report, Upload
 from uploads.reports import export
 from uploads.reports.tally import take_tally
@@ -301,3 +302,42 @@ def test_old_reports_lose_their_text_and_keep_their_figures(smtp: Mailbox, monke
 
     assert kept == [False, False, True, True]
     assert all(report.totals for report in Report.objects.all())
+
+
+def test_who_lost_the_claim_sends_no_mail(smtp: Mailbox) -> None:
+    report = Report.objects.claim(SLOT, uuid.uuid4(), holder=uuid.uuid4())
+    assert report is not None
+    Report.objects.filter(pk=report.pk).update(claim=uuid.uuid4())  # It stood still, and another took over.
+
+    reports.send(report)
+
+    assert smtp.mails == []
+    assert not report.fail("too late")
+    assert Report.objects.get().status == Report.Status.SENDING
+
+
+def test_a_mail_that_went_is_written_down_though_the_database_hiccups(smtp: Mailbox, monkeypatch: Any) -> None:
+    monkeypatch.setattr(outage, "DELAYS", (0,))
+    monkeypatch.setattr(outage, "close_old_connections", lambda: None)
+    failures, succeed = [OperationalError("gone")], Report.succeed
+
+    def fail_first(self: Report) -> bool:
+        if failures:
+            raise failures.pop()
+        return succeed(self)
+
+    monkeypatch.setattr(Report, "succeed", fail_first)
+    send()
+
+    assert len(smtp.mails) == 1
+    assert Report.objects.get().status == Report.Status.SENT
+
+
+def test_a_report_taken_over_after_the_next_was_due_is_not_sent(smtp: Mailbox) -> None:
+    report = Report.objects.create(slot=SLOT, claim=uuid.uuid4(), attempts=2, error="It broke off.")
+
+    reports.send(report)
+
+    assert smtp.mails == []
+    assert Report.objects.get().status == Report.Status.FAILED
+    assert "No worker could finish it before the next report was due. It broke off." in Report.objects.get().error

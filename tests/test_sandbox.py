@@ -1,13 +1,18 @@
 """The parser's process: what it may do, what becomes of it, and that the next file does not notice."""
 
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
 
-from tests.servers import wait_for
+from tests.servers import ROOT, wait_for
 from uploads.metadata import sandbox
+from uploads.metadata.limits import CPU
 from uploads.metadata.sandbox import Child, Children, ParserCrashed, ParserUnavailable
 
 POISONS = "tests.torture.poison"
@@ -127,3 +132,31 @@ def test_a_child_sees_nothing_of_the_workers_environment(child: Child) -> None:
 
     assert b"DATABASE_URL" not in environment
     assert b"SECRET_KEY" not in environment
+
+
+def test_an_answer_that_a_file_had_put_there_is_not_taken_for_the_next_ones(child: Child) -> None:
+    with poison("forge") as file, pytest.raises(ParserCrashed, match="false answer"):
+        child.ask(POISONS, file)
+
+
+def test_a_child_without_a_worker_ends_by_itself() -> None:
+    code = (
+        "from uploads.metadata import limits; limits.WALL = -4; "
+        f"from uploads.metadata.child import main; main(['{POISONS}'])"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs, poison("sleep") as file:
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, cwd=ROOT)
+        socket.send_fds(ours, [f"1 {POISONS}".encode()], [file.fileno()])
+
+        assert child.wait(timeout=20) == -signal.SIGALRM
+
+
+def test_each_file_gets_its_own_processor_time() -> None:
+    code = (
+        "import resource; from uploads.metadata.child import allow_more_cpu; allow_more_cpu(); "
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[0])"
+    )
+    limit = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert CPU <= int(limit) <= CPU + 5

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dramatiq
-from django.db import DataError, InterfaceError, OperationalError, close_old_connections
+from django.conf import settings
+from django.db import DataError
 from django.utils import timezone
 from dramatiq.errors import Retry
 from redis.exceptions import RedisError
@@ -16,7 +17,9 @@ from redis.exceptions import RedisError
 from uploads import audit, metadata, recovery, reports
 from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.pulse import at_work, excused, instance
+from uploads.outage import AWAY, outlast
+from uploads.pulse import at_work, get_on, instance
+from uploads.triggers import next_slot
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +27,6 @@ SECOND = 1000  # Dramatiq counts in milliseconds.
 HOUR = 3600 * SECOND
 VISIBLE = timedelta(seconds=60)  # Network storage may show a new file to other machines only after so long.
 PARSER_DELAY = timedelta(seconds=5)  # after which a file that found no parser is tried again
-STORE_DELAYS = (0.5, 1, 2, 4, 8)  # seconds between attempts to store a result while the database is away
 
 
 @dramatiq.actor(queue_name="uploads", max_retries=5, min_backoff=SECOND, max_backoff=15 * SECOND, time_limit=HOUR)
@@ -40,14 +42,14 @@ def process_upload(upload_id: int) -> None:
         logger.info(
             "started upload_id=%s attempt=%s size=%s name=%s", upload_id, upload.attempts, upload.size, upload.name
         )
-        outcome = process(upload)
+        outcome = process(upload, on_progress=lambda: get_on(claim))
         logger.info("%s upload_id=%s ms=%.0f", outcome, upload_id, (time.monotonic() - start) * 1000)
 
 
-def process(upload: Upload) -> str:
+def process(upload: Upload, on_progress: Callable[[], None]) -> str:
     """Read and store; return the outcome for the log."""
     try:
-        found = metadata.read(upload)
+        found = metadata.read(upload, on_progress)
     except ParserCrashed as crash:
         return try_crash_again(upload, crash)
     except ParserUnavailable as error:
@@ -58,29 +60,16 @@ def process(upload: Upload) -> str:
     except OSError as error:
         return wait_for_file(upload, f"The file could not be read ({error.strerror}). Upload it again.")
     try:
-        return store(upload, lambda: upload.finish(found), "done")
+        return store(lambda: upload.finish(found), "done")
     except DataError as error:
         logger.error("metadata refused by the database upload_id=%s error=%s", upload.pk, str(error).strip())
         reason = "What was read from the file cannot be stored. This is an error of ours, which was logged."
-        return store(upload, lambda: upload.fail(reason), "failed")
+        return store(lambda: upload.fail(reason), "failed")
 
 
-def store(upload: Upload, write: Callable[[], bool], outcome: str) -> str:
-    """Write a claim's outcome, patiently: the work is done, and the database may only be restarting.
-
-    Raises:
-        OperationalError, InterfaceError: it stayed away. The attempt is not counted against the file.
-    """
-    for delay in STORE_DELAYS:
-        try:
-            return outcome if write() else "claim lost"
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("not stored yet, the database failed upload_id=%s error=%s", upload.pk, str(error).strip())
-            close_old_connections()
-            time.sleep(delay * random.uniform(0.75, 1.25))
-    assert upload.claim is not None
-    excused.add(upload.claim)
-    return outcome if write() else "claim lost"
+def store(write: Callable[[], bool], outcome: str) -> str:
+    """Write a claim's outcome."""
+    return outcome if outlast(write) else "claim lost"
 
 
 def try_crash_again(upload: Upload, crash: ParserCrashed) -> str:
@@ -88,9 +77,9 @@ def try_crash_again(upload: Upload, crash: ParserCrashed) -> str:
     logger.warning("parser crashed upload_id=%s attempt=%s: it %s", upload.pk, upload.attempts, crash)
     if upload.attempts_are_used_up:
         reason = f"The file could not be read: {upload.attempts} times in a row it {crash}."
-        return store(upload, lambda: upload.fail(reason), "failed")
+        return store(lambda: upload.fail(reason), "failed")
     delay = timedelta(seconds=2 ** (upload.attempts - 1) * random.uniform(0.75, 1.25))
-    outcome = store(upload, lambda: upload.release(due=timezone.now() + delay), "released")
+    outcome = store(lambda: upload.release(due=timezone.now() + delay), "released")
     return send_later(upload, delay, outcome)
 
 
@@ -103,14 +92,14 @@ def wait_for_file(upload: Upload, reason: str) -> str:
     waited = timezone.now() - missing_since
     if waited >= VISIBLE and not audit.media_is_away():
         logger.warning("unreadable upload_id=%s reason=%s", upload.pk, reason)
-        return store(upload, lambda: upload.fail(reason), "failed")
+        return store(lambda: upload.fail(reason), "failed")
     delay = min(max(waited / 2, timedelta(seconds=1)), VISIBLE / 4)
     return hand_back(upload, "not visible yet", delay, missing_since=missing_since)
 
 
-def hand_back(upload: Upload, outcome: str, delay: timedelta, **fields: Any) -> str:
+def hand_back(upload: Upload, outcome: str, delay: timedelta, missing_since: datetime | None = None) -> str:
     delay *= random.uniform(0.75, 1.25)
-    outcome = store(upload, lambda: upload.hand_back(due=timezone.now() + delay, **fields), outcome)
+    outcome = store(lambda: upload.hand_back(due=timezone.now() + delay, missing_since=missing_since), outcome)
     return send_later(upload, delay, outcome)
 
 
@@ -138,20 +127,27 @@ def email_report(slot: str) -> None:
         raise Retry(report.error, delay=int(delay.total_seconds() * SECOND))
 
 
-@dramatiq.actor(queue_name="reports", priority=-2, max_retries=0, throws=(OperationalError, InterfaceError))
+@dramatiq.actor(queue_name="reports", priority=-2, max_retries=0, throws=AWAY)
 def requeue_stalled() -> None:
     """Send again what was not sent, was lost, or belonged to a worker that died, and the report of a lost tick."""
     released = recovery.release_abandoned()
     sent = send_unsent()
     slots = [report.slot for report in recovery.take_stalled_reports()]
-    if missed := recovery.missed_slot(timezone.now()):
-        slots.append(missed)
     for slot in slots:
         email_report.send(slot.isoformat())
+    if missed := recovery.missed_slot(timezone.now()):
+        slots.append(missed)
+        email_report.send_with_options(args=(missed.isoformat(),), max_age=time_left(missed))
     recovery.forget_the_dead()
     audit.remove_remains()
     if released or sent or slots:
         logger.info("sent again released=%s uploads=%s reports=%s", released, sent, len(slots))
+
+
+def time_left(slot: datetime) -> int | None:
+    """Return the milliseconds until the next report is due, when the one for this slot is worth nothing any more."""
+    upcoming = next_slot(settings.REPORT_SCHEDULE, slot)
+    return max(int((upcoming - timezone.now()).total_seconds() * SECOND), 1) if upcoming else None
 
 
 def send_unsent() -> int:

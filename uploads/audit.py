@@ -48,8 +48,7 @@ def audit(*, with_digest: bool = False) -> Findings:
     Raises:
         MediaMissing: nothing can be said, because the whole mount seems to be away.
     """
-    if media_is_away():
-        raise MediaMissing(f"There is no folder “uploads” in {default_storage.path('')}. Is the media mount there?")
+    refuse_without_media()
     findings = Findings()
     old_enough = Upload.objects.filter(created_at__lt=timezone.now() - YOUNG)
     for upload in old_enough.order_by("pk").iterator(chunk_size=CHUNK):
@@ -57,8 +56,15 @@ def audit(*, with_digest: bool = False) -> Findings:
             findings.missing.append(upload)
         elif with_digest and has_changed(upload):
             findings.changed.append(upload)
+    if findings.missing:  # The mount may have gone while it was looked through.
+        refuse_without_media()
     findings.orphans = [path for batch in batches(stored_files()) for path in without_row(batch)]
     return findings
+
+
+def refuse_without_media() -> None:
+    if media_is_away():
+        raise MediaMissing(f"There is no folder “uploads” in {default_storage.path('')}. Is the media mount there?")
 
 
 def media_is_away() -> bool:
@@ -107,13 +113,20 @@ def without_row(paths: list[str]) -> list[str]:
     """Return the paths that no row names. A stored file's name is its row's id, which the database finds fast."""
     ids = [uuid.UUID(hex=stem) for path in paths if IDENTIFIER.fullmatch(stem := PurePath(path).stem)]
     known = set(Upload.objects.filter(public_id__in=ids).values_list("file", flat=True))
-    return [path for path in paths if path not in known]
+    unknown = [path for path in paths if path not in known]
+    named_otherwise = Upload.objects.filter(file__in=unknown).values_list("file", flat=True) if unknown else []
+    return [path for path in unknown if path not in set(named_otherwise)]
 
 
 def fix(findings: Findings) -> tuple[int, int]:
-    """Remove orphans older than a day and fail the rows whose file is gone; return how many of each."""
+    """Remove orphans older than a day and fail the rows whose file is gone; return how many of each.
+
+    Raises:
+        MediaMissing: the mount went away while it was looked through. Nothing was changed.
+    """
+    gone = [upload.pk for upload in findings.missing if is_missing(str(upload.file.name))]
+    refuse_without_media()
     removed = sum(remove_if_old(path) for path in findings.orphans)
-    gone = [upload.pk for upload in findings.missing]
     failed = Upload.objects.filter(pk__in=gone).exclude(status=Upload.Status.PROCESSING)
     marked = failed.update(status=Upload.Status.FAILED, error=GONE, processed_at=timezone.now())
     return removed, marked

@@ -68,8 +68,7 @@ class Broker(RedisBroker):
             redis.exceptions.RedisError: Redis cannot be reached, or refuses. After the first failure to reach it
                 the next ones come at once for two seconds, without a connection being tried.
         """
-        if time.monotonic() < self.down_until:
-            raise RedisConnectionError("Redis was down a moment ago")
+        self.refuse_while_down()
         try:
             enqueued = super().enqueue(message, delay=delay)
             queue_name = message.queue_name if delay is None else dq_name(message.queue_name)
@@ -78,6 +77,11 @@ class Broker(RedisBroker):
             self.down_until = time.monotonic() + MEMORY
             raise
         return enqueued
+
+    def refuse_while_down(self) -> None:
+        """Raise redis.exceptions.ConnectionError for two seconds after Redis could not be reached."""
+        if time.monotonic() < self.down_until:
+            raise RedisConnectionError("Redis was down a moment ago")
 
     def wait_for_token(self, queue_name: str, seconds: float) -> None:
         """Return when a message has come for the queue, when this process stops, or after some seconds."""
@@ -141,6 +145,7 @@ class Consumer(_RedisConsumer):
 
     def requeue(self, messages: Any) -> None:
         with closed_on_failure():
+            self.broker.refuse_while_down()
             super().requeue(messages)  # type: ignore[no-untyped-call]
 
 
@@ -157,6 +162,7 @@ class OwnProcess(Middleware):
         try:
             broker.stop_waiting(len(worker.consumers))
         except RedisError as error:
+            broker.down_until = time.monotonic() + MEMORY
             broker.logger.warning("consumers not woken, Redis failed error=%s", error)
 
 

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import struct
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,16 +17,19 @@ from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
+from django.utils import timezone
 from dramatiq import Broker, Middleware, Worker, get_broker
 
 from uploads.metadata.sandbox import children
 from uploads.models import Heartbeat, Report, Upload
 from uploads.models.heartbeat import INTERVAL
+from uploads.outage import AWAY
 
 logger = logging.getLogger(__name__)
 
-at_hand: set[uuid.UUID] = set()  # The claims that threads of this process are at.
-excused: set[uuid.UUID] = set()  # Those whose work was done or not begun, but the database went away.
+STALLED = 300.0  # seconds without progress, after which a thread hangs and its process is to be ended
+at_hand: dict[uuid.UUID, float] = {}  # The claims that threads of this process are at → when each last got on
+excused: set[uuid.UUID] = set()  # Those that only a database that went away has kept from their end.
 BEAT = struct.Struct("=i")  # A process id, as told to the watchdog.
 
 
@@ -39,11 +43,19 @@ def instance() -> uuid.UUID:
 def at_work() -> Iterator[uuid.UUID]:
     """Yield the id for a new claim. It is this process's, and nobody gives it up, until the block ends."""
     claim = uuid.uuid4()
-    at_hand.add(claim)
+    get_on(claim)
     try:
         yield claim
+    except AWAY:
+        excused.add(claim)
+        raise
     finally:
-        at_hand.discard(claim)
+        del at_hand[claim]
+
+
+def get_on(claim: uuid.UUID) -> None:
+    """Note that a thread has got on with its work."""
+    at_hand[claim] = time.monotonic()
 
 
 class Pulse(Thread):
@@ -107,6 +119,7 @@ class WorkerPulse(Middleware):
 def give_up_abandoned() -> None:
     """Give up what this worker holds and no thread is at: an error in the wrong moment left it so."""
     children.trim()
+    settled = set(excused)
     for upload in Upload.objects.filter(status=Upload.Status.PROCESSING, holder=instance()):
         if upload.claim not in at_hand:
             give_up(upload)
@@ -114,13 +127,13 @@ def give_up_abandoned() -> None:
         if report.claim not in at_hand:
             logger.warning("nobody is at it slot=%s", report.slot.isoformat())
             report.release("The worker could not finish it.", due=report.due_at)
+    excused.difference_update(settled)
 
 
 def give_up(upload: Upload) -> None:
     logger.warning("nobody is at it upload_id=%s attempt=%s", upload.pk, upload.attempts)
     if upload.claim in excused:
         upload.hand_back(due=None)
-        excused.discard(upload.claim)
     elif upload.attempts_are_used_up:
         upload.fail(f"Reading it ended {upload.attempts} times in an error of ours, which was logged.")
     else:
@@ -132,7 +145,7 @@ def hand_back_unfinished() -> None:
         if upload.hand_back(due=None):
             logger.info("handed back upload_id=%s", upload.pk)
     for report in Report.objects.filter(status=Report.Status.SENDING, holder=instance()):
-        if report.hand_back():
+        if report.release("The worker was stopped.", due=timezone.now()):
             logger.info("handed back slot=%s", report.slot.isoformat())
 
 
@@ -148,9 +161,15 @@ def keep_watchdog_informed(threads: list[Thread]) -> None:
     watched = True
     while watched:
         with suppress(BrokenPipeError):  # The lifeline is closed, too, then.
-            if all(thread.is_alive() for thread in threads):
+            if are_well(threads):
                 os.write(beats, BEAT.pack(os.getpid()))
         closed, _, _ = select.select([lifeline], [], [], INTERVAL.total_seconds())
         watched = not closed
     logger.critical("the watchdog is gone, stopping")
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def are_well(threads: list[Thread]) -> bool:
+    """Tell whether all threads live and none hangs over its work, in a read that never returns for example."""
+    oldest = min(list(at_hand.values()), default=float("inf"))
+    return all(thread.is_alive() for thread in threads) and time.monotonic() - oldest < STALLED

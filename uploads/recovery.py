@@ -21,15 +21,23 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = timedelta(seconds=5)  # How long a message may be on its way.
 BATCH = 1000  # rows
+ALONE = timedelta(seconds=20)  # between two files of which one may kill its worker; longer than a worker's restart
 
 
 def release_abandoned() -> int:
-    """Release the uploads whose worker died, or fail those that have now cost three workers; return how many."""
+    """Release the uploads whose worker died, or fail those that have now cost three workers; return how many.
+
+    What was in progress when a worker died a second time is tried one by one: only one of it is to blame.
+    """
+    now, suspects = timezone.now(), 0
     with transaction.atomic():
         abandoned = locked(Upload.objects.abandoned().order_by("pk"))
         for upload in abandoned:
             if upload.attempts_are_used_up:
                 upload.fail(f"Its worker died {upload.attempts} times while reading it. The file may be harmful.")
+            elif upload.attempts > 1:
+                upload.release(due=now + suspects * ALONE)
+                suspects += 1
             else:
                 upload.release(due=None)
             logger.warning("its worker died upload_id=%s attempt=%s", upload.pk, upload.attempts)

@@ -11,25 +11,29 @@ from django.core.files.storage import FileSystemStorage
 class MediaStorage(FileSystemStorage):
     """Django's own, which brings a file's data and its directory entries to the disk before it says stored."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.folders_on_disk: set[Path] = set()  # as far as this process has brought them there itself
+
     def _save(self, name: str, content: Any) -> str:
         """Raises OSError where the disk refuses; then nothing remains of the file."""
-        folder_is_new = not Path(self.path(name)).parent.is_dir()
         stored: str = super()._save(name, content)  # type: ignore[misc]
         if settings.UPLOAD_FSYNC:
             try:
-                self.bring_to_disk(Path(self.path(stored)), folder_is_new=folder_is_new)
+                self.bring_to_disk(Path(self.path(stored)))
             except OSError:
                 self.delete(stored)
                 raise
         return stored
 
-    def bring_to_disk(self, path: Path, *, folder_is_new: bool) -> None:
-        """Sync the file, the folder that names it and, where that is new, the folders above, which name it."""
+    def bring_to_disk(self, path: Path) -> None:
+        """Sync the file, the folder that names it and, for the first file there, the folders above."""
         sync(path)
         sync(path.parent)
-        if folder_is_new:
+        if path.parent not in self.folders_on_disk:
             for folder in path.relative_to(self.location).parents[1:]:
                 sync(Path(self.location) / folder)
+            self.folders_on_disk.add(path.parent)
 
 
 def sync(path: Path) -> None:

@@ -29,6 +29,10 @@ def nap() -> None:
     time.sleep(10)
 
 
+def doze() -> None:
+    time.sleep(2)
+
+
 def allocate() -> None:
     kept = []
     while True:
@@ -60,6 +64,15 @@ def disk() -> None:
             file.write(b"x" * 2**20)
 
 
+def forge() -> None:
+    """Answer by oneself, to whatever question comes next."""
+    for descriptor in range(3, 32):
+        try:
+            os.write(descriptor, b'{"metadata": {}}\n')
+        except OSError:
+            continue
+
+
 def oddities() -> dict[str, Any]:
     return {"nul": "a\0b", "surrogate": "\ud800", "endless": float("inf"), "list": ["\0", 1]}
 
@@ -69,5 +82,6 @@ def leave() -> None:
 
 
 deeds = {
-    each.__name__: each for each in (segfault, loop, sleep, nap, allocate, fork, spawn, write, disk, leave, oddities)
+    each.__name__: each
+    for each in (segfault, loop, sleep, nap, doze, allocate, fork, spawn, write, disk, leave, forge, oddities)
 }

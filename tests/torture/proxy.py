@@ -55,6 +55,15 @@ class Proxy:
 
     def close(self) -> None:
         self.cut()
-        self.loop.call_soon_threadsafe(self.server.close)  # type: ignore[attr-defined]
+        self.call(self.end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(timeout=10)
+        self.loop.close()
+
+    async def end(self) -> None:
+        self.server.close()  # type: ignore[attr-defined]
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait(tasks, timeout=5) if tasks else None
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0)  # Sockets are closed by what the loop does next.

@@ -164,6 +164,26 @@ def test_a_dead_worker_process_ends_the_others_and_all_are_started_again(site: A
     wait_for(lambda: worker.process.pid != first, seconds=30, what="the next worker")
 
 
+def test_a_worker_whose_threads_hang_is_ended_and_started_again(site: Any) -> None:
+    site.web()
+    site.scheduler()
+    key = site.upload("hangs.txt")
+    path = site.folder / "media" / site.row(key).file.name
+    path.rename(site.folder / "kept")
+    os.mkfifo(path)  # Opening it waits for somebody to write, as a broken mount's read waits for ever.
+    worker = site.worker("--processes", "1", "--watchdog-patience", "10", STALLED="10")
+    wait_for(lambda: site.status(key) == "processing", what="the worker")
+    first = worker.process.pid
+    site.count("faults")
+
+    wait_for(lambda: worker.process.pid != first, seconds=60, what="the watchdog")
+    path.unlink()
+    (site.folder / "kept").rename(path)
+
+    site.wait_for_all(seconds=60)
+    assert site.status(key) == "ready"
+
+
 def test_processes_whose_watchdog_is_killed_end(site: Any) -> None:
     worker = site.worker()
     wait_for(lambda: "ready for action" in worker.output(), what="the worker")

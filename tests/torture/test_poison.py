@@ -94,3 +94,17 @@ def test_a_file_that_takes_the_whole_worker_with_it_fails_too(site: Any) -> None
     site.wait_for_all(seconds=120)
     assert site.row(key).status == "failed"
     assert "Its worker died 3 times while reading it" in site.row(key).error
+
+
+def test_a_file_that_takes_the_whole_worker_with_it_does_not_condemn_those_beside_it(site: Any) -> None:
+    site.web()
+    neighbours = [site.upload(f"{number}.bin", b"POISON doze") for number in range(2)]
+    deadly = site.upload("kill always.txt")
+    site.scheduler()
+
+    site.worker("--processes", "1", "--threads", "4")
+    site.wait_for_all(seconds=170)
+    site.count("kills", 3)
+
+    assert site.row(deadly).status == "failed"
+    assert {site.status(each) for each in neighbours} == {"ready"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import wait_for
+from tests.servers import descendants, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -47,6 +47,23 @@ def test_a_worker_killed_while_sending_neither_loses_nor_doubles_the_mail(site: 
 
     wait_for(lambda: site.reports.get(slot=slot).status == "sent", seconds=45, what="the report")
     assert len(site.mailbox.mails) == 1 or site.reports.filter(status="sent").count() > 1
+
+
+def test_a_worker_that_stood_still_while_another_sent_its_report_sends_no_second_mail(site: Any) -> None:
+    site.report_every(60)
+    still = site.worker(FAULTS="stop before keeping")
+    wait_for(lambda: "ready for action" in still.output(), what="the worker")
+    site.scheduler()
+    wait_for(lambda: any(site.marks.iterdir()), seconds=90, what="the stop")
+    site.count("faults")
+    site.worker()
+    wait_for(lambda: site.reports.filter(status="sent").exists(), seconds=50, what="the other's mail")
+
+    for pid in descendants(still.process.pid):
+        os.kill(pid, signal.SIGCONT)
+
+    wait_for(lambda: "claim lost, not sent" in still.output(), what="the first one's words")
+    assert len(site.mailbox.mails) == 1
 
 
 def test_the_window_that_cannot_be_closed_shows_the_same_message_id(site: Any) -> None:

@@ -5,6 +5,7 @@ child process (`sandbox`); whatever it raises means that the file could not be r
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from uploads.metadata.content_type import HEAD, content_type_of
@@ -22,7 +23,7 @@ EXTRACTORS = {
 }
 
 
-def read(upload: "Upload") -> dict[str, Any]:
+def read(upload: "Upload", on_progress: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Return the upload's `name`, `size` (bytes), `content_type`, `sha256` (hex) and what its extractor adds.
 
     Raises:
@@ -32,19 +33,20 @@ def read(upload: "Upload") -> dict[str, Any]:
     """
     with upload.file.storage.open(str(upload.file.name), "rb") as file:
         content_type = content_type_of(file.read(HEAD))
-        file.seek(0)
-        size, sha256 = digest(file)
-        extractor = extractor_for(content_type)
+        extractor = extractor_for(content_type)  # First: where it cannot run, the whole file was not read in vain.
         extracted = extract(extractor, sorted(set(EXTRACTORS.values())), file) if extractor else {}
-    return {"name": upload.name, "size": size, "content_type": content_type, "sha256": sha256, **extracted}
+        file.seek(0)
+        size, sha256 = digest(file, on_progress)
+    return {**extracted, "name": upload.name, "size": size, "content_type": content_type, "sha256": sha256}
 
 
-def digest(file: IO[bytes]) -> tuple[int, str]:
-    """Return the size in bytes and the SHA-256, read in blocks."""
+def digest(file: IO[bytes], on_progress: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Return the size in bytes and the SHA-256, read in blocks; `on_progress` is called after each."""
     size, sha256 = 0, hashlib.sha256()
     while block := file.read(BLOCK):
         size += len(block)
         sha256.update(block)
+        on_progress()
     return size, sha256.hexdigest()
 
 

@@ -24,6 +24,7 @@ Extractor = Callable[[IO[bytes]], dict[str, Any]]
 def main(modules: list[str]) -> None:
     extractors = {module: import_module(module).extract for module in modules}
     channel = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     drop_rights()
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, 1024, 1)
@@ -33,7 +34,8 @@ def main(modules: list[str]) -> None:
         signal.alarm(int(WALL) + 5)  # Should the worker die meanwhile, nobody else would end a parser that sleeps.
         with open(descriptors[0], "rb") as file:
             file.seek(0)  # The position is the sender's.
-            answer = read(extractors[request.decode()], file)
+            number, module = request.decode().split()
+            answer = {"number": number, **read(extractors[module], file)}
         signal.alarm(0)
         channel.sendall(json.dumps(answer).encode() + b"\n")
 

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -63,8 +64,9 @@ class Child:
         """
         deadline = time.monotonic() + WALL
         answer = bytearray()
+        number = secrets.token_hex(8)  # The answer bears it, or it is not to this question.
         try:
-            socket.send_fds(self.channel, [module.encode()], [file.fileno()])
+            socket.send_fds(self.channel, [f"{number} {module}".encode()], [file.fileno()])
             while not answer.endswith(b"\n"):
                 self.channel.settimeout(max(deadline - time.monotonic(), 0.001))
                 block = self.channel.recv(2**16)
@@ -74,8 +76,8 @@ class Child:
                 if len(answer) > LONGEST_ANSWER:
                     raise ParserCrashed("made its parser write without end")
             parsed = clean(json.loads(answer))
-            if not isinstance(parsed, dict):
-                raise ValueError("not an object")
+            if not isinstance(parsed, dict) or parsed.pop("number", None) != number:
+                raise ParserCrashed("made its parser give a false answer")
         except TimeoutError as error:
             raise ParserCrashed(f"kept its parser busy for more than {WALL:.0f} s") from error
         except (OSError, ValueError, RecursionError) as error:

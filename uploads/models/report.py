@@ -30,7 +30,7 @@ class ReportQuerySet(models.QuerySet["Report"]):
         if created:
             return report
         taken = self.unheld().filter(slot=slot).update(holder=holder, claim=claim, attempts=F("attempts") + 1)
-        return self.get(slot=slot) if taken else None
+        return self.filter(slot=slot, claim=claim).first() if taken else None
 
 
 class Report(models.Model):
@@ -74,10 +74,6 @@ class Report(models.Model):
     def release(self, reason: str, *, due: datetime) -> bool:
         """Let another attempt have it, whose message is due then; the reason is shown until it succeeds."""
         return self._settle(holder=None, error=reason, due_at=due)
-
-    def hand_back(self) -> bool:
-        """Release it without counting this attempt: nothing was tried."""
-        return self._settle(holder=None, attempts=F("attempts") - 1)
 
     def keep(self, **mail: Any) -> bool:
         """Store the mail as it is about to be sent."""

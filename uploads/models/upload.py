@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from uploads.models.heartbeat import Heartbeat
 
+EARLY = timedelta(seconds=5)  # by which machines' clocks may differ
 MAX_ATTEMPTS = 3  # A file that crashed its parser, or its worker, so often is not tried again.
 SAFE_EXTENSION_LENGTH = 10  # characters, the dot included
 
@@ -52,16 +53,19 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Take a pending upload for processing and count the attempt; None when somebody else has it or it is done.
 
         The filtered UPDATE decides the race between workers, and it commits before the file is opened. `claim` is a
-        new id for each attempt: whoever writes later must still hold that very one.
+        new id for each attempt: whoever writes later must still hold that very one. A message that comes long before
+        the next attempt is due, redelivered by Redis for example, takes nothing.
         """
-        taken = self.filter(pk=pk, status=Upload.Status.PENDING).update(
+        now = timezone.now()
+        due = Q(sent_at=None) | Q(sent_at__lt=now + EARLY)
+        taken = self.filter(due, pk=pk, status=Upload.Status.PENDING).update(
             status=Upload.Status.PROCESSING,
             holder=holder,
             claim=claim,
-            started_at=timezone.now(),
+            started_at=now,
             attempts=F("attempts") + 1,
         )
-        return self.get(pk=pk) if taken else None
+        return self.filter(pk=pk, claim=claim).first() if taken else None
 
     def send_again(self) -> int:
         """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
@@ -173,11 +177,12 @@ class Upload(models.Model):
 
     def release(self, *, due: datetime | None) -> bool:
         """Let another attempt have it, whose message is due then; None: nobody has sent one."""
-        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due)
+        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due, missing_since=None)
 
-    def hand_back(self, *, due: datetime | None, **fields: Any) -> bool:
+    def hand_back(self, *, due: datetime | None, missing_since: datetime | None = None) -> bool:
         """Release it without counting this attempt: the file is not to blame."""
-        return self._settle(status=self.Status.PENDING, holder=None, sent_at=due, attempts=F("attempts") - 1, **fields)
+        released = {"status": self.Status.PENDING, "holder": None, "sent_at": due, "missing_since": missing_since}
+        return self._settle(attempts=F("attempts") - 1, **released)
 
     def _settle(self, **fields: Any) -> bool:
         held = Upload.objects.filter(pk=self.pk, status=self.Status.PROCESSING, claim=self.claim)

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from uploads.models import Report
+from uploads.outage import outlast
 from uploads.reports.export import Attachment, attachment
 from uploads.reports.tally import Tally, take_tally
 from uploads.triggers import next_slot
@@ -70,11 +71,14 @@ def deliver(report: Report) -> None:
         forget_old()
         return
     mail = compose(report, tally, attachment())
+    if mail is None:
+        logger.warning("claim lost, not sent slot=%s", report.slot.isoformat())
+        return
     try:
         mail.send()
     except (OSError, SMTPException) as error:
         raise NotSent(f"The mail could not be sent: {words_of(error)}", is_final=is_final(error)) from error
-    report.succeed()
+    outlast(report.succeed)  # The mail has gone: an attempt that cannot say so would send it again.
     logger.info("report sent slot=%s files=%s recipients=%s", report.slot.isoformat(), tally.files, report.recipients)
     forget_old()
 
@@ -110,8 +114,8 @@ def nothing_changed(tally: Tally) -> bool:
     return previous is not None and previous.totals == tally.totals()
 
 
-def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMultiAlternatives:
-    """Write the mail onto the report's row and return it, ready to send."""
+def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMultiAlternatives | None:
+    """Write the mail onto the report's row and return it, ready to send; None where the claim was lost meanwhile."""
     context = {
         "tally": tally,
         "slot": report.slot,
@@ -121,13 +125,15 @@ def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMul
     }
     noun = "file" if tally.files == 1 else "files"
     failed = f", {tally.failed} failed" if tally.failed else ""
-    report.keep(
+    kept = report.keep(
         subject=f"Tallybox: {tally.files} {noun}, {filesizeformat(tally.size)}{failed}".replace("\xa0", " "),
         text=render_to_string("reports/mail.txt", context),
         html=render_to_string("reports/mail.html", context),
         totals=tally.totals(),
         recipients=", ".join(settings.REPORT_RECIPIENTS),
     )
+    if not kept:
+        return None
     mail = EmailMultiAlternatives(
         report.subject, report.text, to=settings.REPORT_RECIPIENTS, headers={"Message-ID": message_id(report)}
     )

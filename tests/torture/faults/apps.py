@@ -6,6 +6,7 @@ of points separated by commas. What happened is marked in the folder FAULT_MARKS
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -21,7 +22,7 @@ class FaultsConfig(AppConfig):
     name = "tests.torture.faults"
 
     def ready(self) -> None:
-        from uploads import metadata, signals
+        from uploads import metadata, pulse, signals
         from uploads.metadata import content_type
         from uploads.models import Report, Upload
         from uploads.models.report import ReportQuerySet
@@ -35,6 +36,8 @@ class FaultsConfig(AppConfig):
         wrap(ReportQuerySet, "claim", after="report claimed")
         wrap(mail.EmailMultiAlternatives, "send", before="before mail", after="after mail")
         wrap(Report, "succeed", after="report sent")
+        wrap(Report, "keep", before="stop before keeping")
+        pulse.STALLED = float(os.environ.get("STALLED", pulse.STALLED))
         content_type.SIGNATURES.insert(0, (0, b"POISON", "application/x-poison"))
         metadata.EXTRACTORS["application/x-poison"] = POISONS
 
@@ -46,7 +49,7 @@ def name_by_key(*args: Any, **kwargs: Any) -> str:
     return Upload.objects.filter(pk=key).values_list("name", flat=True).first() or ""
 
 
-def name_by_file(file: Any) -> str:
+def name_by_file(file: Any, *_: Any) -> str:
     from uploads.models import Upload
 
     stored = Path(file.name).relative_to(settings.MEDIA_ROOT)
@@ -63,7 +66,8 @@ def wrap(
         subject = name_of(*args, **kwargs)
         die_once(before, subject)
         result = original(*args, **kwargs)
-        die_once(after, subject)
+        if result is not None:  # A claim that was not got.
+            die_once(after, subject)
         return result
 
     setattr(owner, name, with_faults)
@@ -72,9 +76,12 @@ def wrap(
 def die_once(point: str, subject: str) -> None:
     if point and point in os.environ.get("FAULTS_EACH_TIME", "").split(","):
         os.kill(os.getpid(), signal.SIGKILL)
+    if point == "after claim" and subject.startswith("kill always"):
+        time.sleep(1)  # Those beside it have been claimed, too.
+        os.kill(os.getpid(), signal.SIGKILL)
     wanted = point and (subject.startswith(f"kill {point}") or point in os.environ.get("FAULTS", "").split(","))
     if wanted and is_first(f"{point} {subject}"):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if point.startswith("stop") else signal.SIGKILL)
 
 
 def is_first(what: str) -> bool:

@@ -29,5 +29,8 @@ class Command(BaseCommand):
         counts = len(findings.missing), len(findings.orphans), len(findings.changed)
         self.stdout.write("{} missing, {} orphans, {} changed.".format(*counts))
         if options["fix"]:
-            removed, marked = fix(findings)
+            try:
+                removed, marked = fix(findings)
+            except MediaMissing as error:
+                raise CommandError(str(error)) from error
             self.stdout.write(f"Removed {removed} orphans older than a day, marked {marked} uploads as failed.")
