@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from django.core import signing
 from django.core.management import call_command
 from django.db import connection
 from rows import IS_OURS, VISITOR, fill, first_row, model  # Beside this file, which is run by its path.
@@ -39,9 +40,7 @@ def pages(views: str) -> dict[str, Any]:
     from django.test import Client
 
     client = Client(SERVER_NAME="127.0.0.1")
-    session = client.session
-    session["visitor"] = str(VISITOR)
-    session.save()
+    client.cookies["visitor"] = signing.get_cookie_signer(salt="visitor").sign(str(VISITOR))
     addresses = {
         "first page": "/",
         "last page": "/?after=0",
