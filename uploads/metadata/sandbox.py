@@ -77,10 +77,12 @@ class Child:
                     raise ParserCrashed("made its parser write without end")
             parsed = clean(json.loads(answer))
             if not isinstance(parsed, dict) or parsed.pop("number", None) != number:
-                raise ParserCrashed("made its parser give a false answer")
+                raise ValueError("not the answer to this question")
         except TimeoutError as error:
             raise ParserCrashed(f"kept its parser busy for more than {WALL:.0f} s") from error
-        except (OSError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
+            raise ParserCrashed("made its parser give a false answer") from error
+        except OSError as error:
             raise ParserCrashed(self.cause_of_death()) from error
         self.used_at = time.monotonic()
         return parsed
