@@ -30,6 +30,7 @@ class Contender:
     table: str
     python: str
     commands: dict[str, list[str]]
+    sent_commands: tuple[str, ...] = ()  # what it sends while it is idle; empty: whatever was called
 
     def __init__(self, server: Server, folder: Path, mail_url: str) -> None:
         self.folder = folder / f"{self.name.lower()}-{next(numbers)}"
@@ -130,9 +131,11 @@ class Contender:
         return self.database.query(f"SELECT name, processed_at FROM {self.table} WHERE id > {key}")
 
     def redis_commands(self) -> int:
-        """Return how many commands the connected clients have sent; what scripts do inside is not among them."""
+        """Return how many commands have come over connections; what scripts do inside is not among them."""
         with redis.Redis.from_url(self.valkey.url) as client:
-            return sum(int(each["tot-cmds"]) for each in client.client_list())
+            statistics = client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in statistics.items()}
+        return sum(calls[name] for name in self.sent_commands or calls if name in calls)
 
 
 def end(process: Running) -> None:

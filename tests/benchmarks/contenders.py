@@ -17,6 +17,7 @@ WEB = ["-w", "2", "--threads", "4"]
 class Tallybox(Contender):
     name = "Tallybox"
     table = "uploads_upload"
+    sent_commands = ("evalsha", "blpop", "llen")
     python = sys.executable
     commands = {
         "web": ["-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), *WEB],
