@@ -137,7 +137,7 @@ def test_a_file_that_the_disk_refuses_to_keep_leaves_nothing(media: Path, monkey
 def test_folders_are_synced_from_the_root_down_once_by_each_process(media: Path, monkeypatch: Any) -> None:
     first = store()
     synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync", synced.append)
+    monkeypatch.setattr(storage, "sync", lambda path: synced.append(Path(path)))
 
     upload = store()
     assert synced == [Path(upload.file.path), Path(upload.file.path).parent]
@@ -171,7 +171,7 @@ def test_a_mount_that_goes_away_while_it_is_looked_through_condemns_nothing(medi
 
 def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync", synced.append)
+    monkeypatch.setattr(storage, "sync", lambda path: synced.append(Path(path)))
 
     upload = store()
 
@@ -182,7 +182,7 @@ def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any)
 def test_syncing_can_be_turned_off(settings: Any, monkeypatch: Any) -> None:
     settings.UPLOAD_FSYNC = False
     synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync", synced.append)
+    monkeypatch.setattr(storage, "sync", lambda path: synced.append(Path(path)))
 
     store()
 

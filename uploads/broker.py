@@ -14,8 +14,7 @@ from typing import Any
 
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.common import dq_name
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer, _scripts
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 from redis.backoff import NoBackoff
@@ -33,8 +32,19 @@ MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every c
 IDLE = 4.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
 DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
 TOKENS = 32  # at most, for each queue
-# Without a worker the tokens must not grow with the queue.
-PUSH_TOKEN = "if redis.call('llen', KEYS[1]) < tonumber(ARGV[1]) then redis.call('rpush', KEYS[1], 1) end"
+# Dramatiq's script, and after an enqueue the token: one round trip for both. Without a worker the tokens must not grow
+# with the queue. ARGV and KEYS are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
+DISPATCH = """
+local function dispatch()
+%s
+end
+local answer = dispatch()
+if ARGV[1] == "enqueue" then
+    local tokens = KEYS[1] .. ":" .. ARGV[3] .. ".tokens"
+    if redis.call("llen", tokens) < %d then redis.call("rpush", tokens, 1) end
+end
+return answer
+"""
 
 
 class Broker(RedisBroker):
@@ -48,7 +58,8 @@ class Broker(RedisBroker):
             **options,
         )
         self.blocking_client = client_of(url, answer_timeout=IDLE + ANSWER_TIMEOUT)
-        self.push_token = self.client.register_script(PUSH_TOKEN)
+        dispatch = DISPATCH % (_scripts["dispatch"].decode(), TOKENS)
+        self.scripts["dispatch"] = self.client.register_script(dispatch)
         self.add_middleware(OwnProcess())
         self.down_until = 0.0
         self.is_stopping = False
@@ -70,13 +81,10 @@ class Broker(RedisBroker):
         """
         self.refuse_while_down()
         try:
-            enqueued = super().enqueue(message, delay=delay)
-            queue_name = message.queue_name if delay is None else dq_name(message.queue_name)
-            self.push_token(keys=[self.tokens(queue_name)], args=[TOKENS])
+            return super().enqueue(message, delay=delay)
         except (RedisConnectionError, RedisTimeoutError):
             self.down_until = time.monotonic() + MEMORY
             raise
-        return enqueued
 
     def refuse_while_down(self) -> None:
         """Raise redis.exceptions.ConnectionError for two seconds after Redis could not be reached."""

@@ -13,30 +13,31 @@ class MediaStorage(FileSystemStorage):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.folders_on_disk: set[Path] = set()  # as far as this process has brought them there itself
+        self.folders_on_disk: set[str] = set()  # as far as this process has brought them there itself
 
     def _save(self, name: str, content: Any) -> str:
         """Raises OSError where the disk refuses; then nothing remains of the file."""
         stored: str = super()._save(name, content)  # type: ignore[misc]
         if settings.UPLOAD_FSYNC:
             try:
-                self.bring_to_disk(Path(self.path(stored)))
+                self.bring_to_disk(self.path(stored))
             except OSError:
                 self.delete(stored)
                 raise
         return stored
 
-    def bring_to_disk(self, path: Path) -> None:
+    def bring_to_disk(self, path: str) -> None:
         """Sync the file, the folder that names it and, for the first file there, the folders above."""
+        folder = os.path.dirname(path)
         sync(path)
-        sync(path.parent)
-        if path.parent not in self.folders_on_disk:
-            for folder in path.relative_to(self.location).parents[1:]:
-                sync(Path(self.location) / folder)
-            self.folders_on_disk.add(path.parent)
+        sync(folder)
+        if folder not in self.folders_on_disk:
+            for above in Path(folder).relative_to(self.location).parents:
+                sync(os.path.join(self.location, above))
+            self.folders_on_disk.add(folder)
 
 
-def sync(path: Path) -> None:
+def sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
