@@ -29,7 +29,7 @@ MEMORY = 2.0  # seconds for which nobody asks a Redis that was just found down
 HEARTBEAT_TIMEOUT = 15_000  # milliseconds after which a silent worker's messages go to another
 MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every command (0.1 % takes minutes to hours)
 
-IDLE = 4.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
+IDLE = 5.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
 DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
 TOKENS = 32  # at most, for each queue
 # Dramatiq's script, and after an enqueue the token: one round trip for both. Without a worker the tokens must not grow
