@@ -190,6 +190,22 @@ def test_a_row_that_cannot_be_stored_leaves_no_file(media: Path, error: Exceptio
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("step", "left"), [("BEGIN", 0), ("COMMIT", 1)])
+def test_only_a_commit_that_breaks_keeps_the_file(media: Path, monkeypatch: Any, step: str, left: int) -> None:
+    client = Client(raise_request_exception=False)
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((transaction, "atomic") if step == "BEGIN" else (connection, "commit")), fail)
+        response = client.post("/", {"file": file_of()})
+
+    assert response.status_code == 503
+    assert len(files_below(media)) == left
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_deleted_upload_takes_its_file_along_after_the_commit(client: Client, media: Path) -> None:
     client.post("/", {"file": file_of()})
 

@@ -248,8 +248,11 @@ class Site:
         self.count("mails", len(self.mailbox.mails))
         self.count("doubled", sum(count - 1 for count in ids.values()))
         assert [each for each, count in ids.items() if count > 1] == []
-        sent = self.reports.filter(status="sent").count()
-        assert sent == len(ids)
+        wait_for(self.each_mail_is_recorded, seconds=15, what="every mail to be recorded as sent, and no other")
+
+    def each_mail_is_recorded(self) -> bool:
+        recorded: int = self.reports.filter(status="sent").count()
+        return recorded == len({mail["Message-ID"] for mail in self.mailbox.mails})
 
     def close(self) -> None:
         for service in self.services:

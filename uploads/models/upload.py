@@ -1,8 +1,6 @@
 """An upload: one file that a person handed in, and what happens to it."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any, Self
@@ -73,16 +71,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.exclude(status=Upload.Status.PROCESSING).update(attempts=0, error="", holder=None, **unsent)
 
 
-@contextmanager
-def discarded_on_failure(uploads: list["Upload"]) -> Iterator[None]:
-    """Remove the files that were stored so far, should the block fail."""
-    try:
-        yield
-    except BaseException:
-        for upload in uploads:
-            if upload.file:
-                upload.file.storage.delete(str(upload.file.name))
-        raise
+def discard_files(uploads: list["Upload"]) -> None:
+    """Remove the files that have been stored so far."""
+    for upload in uploads:
+        if upload.file:
+            upload.file.storage.delete(str(upload.file.name))
 
 
 class UploadManager(models.Manager["Upload"]):
@@ -96,12 +89,18 @@ class UploadManager(models.Manager["Upload"]):
             django.db.Error: the database refuses; no row and no file remains.
         """
         uploads = [Upload(name=str(file.name), size=file.size or 0, **origin) for file in files]
-        with discarded_on_failure(uploads):  # No transaction is open, and holds up others, while files reach the disk.
-            for upload, file in zip(uploads, files, strict=True):
+        is_committing = False
+        try:
+            for upload, file in zip(uploads, files, strict=True):  # Before the transaction, which would hold up others.
                 upload.file.save(upload.name, file, save=False)
-        with transaction.atomic(), discarded_on_failure(uploads):
-            for upload in uploads:
-                upload.save(force_insert=True)
+            with transaction.atomic():
+                for upload in uploads:
+                    upload.save(force_insert=True)
+                is_committing = True
+        except BaseException:
+            if not is_committing:
+                discard_files(uploads)
+            raise
         return uploads
 
 
