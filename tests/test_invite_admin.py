@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tests.servers import Mailbox, free_port
+from uploads.management.commands import invite_admin
 
 pytestmark = pytest.mark.django_db
 PASSWORD = {"new_password1": "correct horse battery", "new_password2": "correct horse battery"}
@@ -71,7 +72,7 @@ def test_until_the_password_is_set_each_run_sends_a_link(invite: Callable[[], st
     user.set_password("correct horse")
     user.save()
 
-    assert invite() == "ada@example.org has an account.\n"
+    assert invite() == "ada@example.org is an administrator: nobody is invited.\n"
     assert len(smtp.mails) == 2
 
 
@@ -81,6 +82,49 @@ def test_an_account_with_the_address_keeps_its_rights(invite: Callable[[], str],
     invite()
 
     assert (User.objects.get().is_superuser, smtp.mails) == (False, [])
+
+
+def test_an_account_that_was_deleted_is_not_made_again(invite: Callable[[], str], smtp: Mailbox) -> None:
+    invite()
+    User.objects.create_superuser("eve", password="correct horse")
+    User.objects.get(username="ada@example.org").delete()
+
+    assert invite() == "eve is an administrator: nobody is invited.\n"
+    assert (User.objects.get().username, len(smtp.mails)) == ("eve", 1)
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False}, {"is_superuser": False}])
+def test_who_lost_the_rights_is_not_invited(invite: Callable[[], str], smtp: Mailbox, change: dict[str, bool]) -> None:
+    User.objects.create_superuser("ada@example.org", email="ada@example.org")
+    User.objects.update(**change)
+
+    assert "keeps its rights: nobody is invited." in invite()
+    assert smtp.mails == []
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!none"}])
+def test_who_cannot_log_in_counts_for_nobody(invite: Callable[[], str], smtp: Mailbox, change: dict[str, Any]) -> None:
+    User.objects.create_superuser("eve", password="correct horse")
+    User.objects.update(**change)
+
+    invite()
+
+    assert [mail["To"] for mail in smtp.mails] == ["ada@example.org"]
+
+
+def test_the_mail_goes_to_the_address_of_the_variable(invite: Callable[[], str], smtp: Mailbox) -> None:
+    User.objects.create_superuser("ada@example.org", email="")
+
+    invite()
+
+    assert [mail["To"] for mail in smtp.mails] == ["ada@example.org"]
+
+
+def test_a_mail_that_nobody_took_is_not_called_sent(invite: Callable[[], str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(invite_admin, "send_mail", lambda *_: 0)
+
+    assert "was not sent" in (said := invite())
+    assert link_in(said)
 
 
 def test_without_mail_the_link_is_in_the_log(invite: Callable[[], str], settings: Any) -> None:

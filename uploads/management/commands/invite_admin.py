@@ -23,13 +23,16 @@ class Command(BaseCommand):
     help = "Makes an account that may do everything for ADMIN_EMAIL, and sends it a link to set its password."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run with each deploy: once the password is set nothing happens, until then each run sends a fresh link."""
+        """Run with each deploy: where somebody can administrate nothing happens, until then each run sends a link."""
         if not settings.ADMIN_EMAIL:
             self.stdout.write("ADMIN_EMAIL is not set: nobody is invited.")
             return
-        user = invited(settings.ADMIN_EMAIL)
-        if user.has_usable_password():
-            self.stdout.write(f"{user} has an account.")
+        if administrator := administrator_with_password():
+            self.stdout.write(f"{administrator} is an administrator: nobody is invited.")
+            return
+        user = account_of(settings.ADMIN_EMAIL)
+        if not (user.is_active and user.is_staff and user.is_superuser):
+            self.stdout.write(f"{user} has an account, which keeps its rights: nobody is invited.")
             return
         self.send(user, link_for(user))
 
@@ -40,14 +43,23 @@ class Command(BaseCommand):
             self.stdout.write(f"Mail is off: {settings.MAIL_OFF}. {user} sets the password here: {link}")
             return
         try:
-            send_mail("Tallybox: set your password", words, None, [user.email])
+            sent = send_mail("Tallybox: set your password", words, None, [settings.ADMIN_EMAIL])
         except (OSError, SMTPException) as error:
             self.stdout.write(f"The mail could not be sent ({error}). {user} sets the password here: {link}")
+            return
+        if not sent:
+            self.stdout.write(f"The mail was not sent. {user} sets the password here: {link}")
             return
         self.stdout.write(f"{user} was sent a link to set the password.")
 
 
-def invited(email: str) -> User:
+def administrator_with_password() -> User | None:
+    """Return an active superuser with a password: who has removed the account of ADMIN_EMAIL wants it to stay away."""
+    active = User.objects.filter(is_superuser=True, is_active=True).order_by("pk")
+    return next((user for user in active if user.has_usable_password()), None)
+
+
+def account_of(email: str) -> User:
     """Return the account with this address, made now where there is none; one that is there keeps its rights."""
     user = User.objects.filter(Q(email__iexact=email) | Q(username__iexact=email)).first()
     return user or User.objects.create_superuser(username=email, email=email)
