@@ -130,10 +130,18 @@ def test_a_preview_mails_nobody(preview: Read, kind: str) -> None:
     assert "MAIL_FROM_PREVIEWS=1" in settings["MAIL_OFF"]
 
 
+@pytest.mark.parametrize("host", ["smtp.internal", ""])
+def test_a_preview_that_inherits_a_mail_server_mails_nobody(preview: Read, host: str) -> None:
+    settings = preview(EMAIL_URL="smtp://mail.example.org", PLATFORM_SMTP_HOST=host)
+
+    assert settings["EMAIL_BACKEND"] == DUMMY
+    assert "MAIL_FROM_PREVIEWS=1" in settings["MAIL_OFF"]
+
+
 def test_a_preview_that_is_told_to_mails(preview: Read) -> None:
     assert preview(MAIL_FROM_PREVIEWS="1")["EMAIL_HOST"] == "smtp.internal"
     assert preview(MAIL_FROM_PREVIEWS="0")["EMAIL_BACKEND"] == DUMMY
-    assert preview(EMAIL_URL="smtp://mail.example.org")["EMAIL_HOST"] == "mail.example.org"
+    assert preview(MAIL_FROM_PREVIEWS="1", EMAIL_URL="smtp://mine")["EMAIL_HOST"] == "mine"
     with pytest.raises(SystemExit, match="^MAIL_FROM_PREVIEWS=maybe cannot be used"):
         preview(MAIL_FROM_PREVIEWS="maybe")
 
@@ -143,6 +151,13 @@ def test_a_preview_has_messages_of_its_own(on_upsun: Read, preview: Read) -> Non
 
     assert production["namespace"] == "dramatiq-main-bvxea6i"
     assert clone["namespace"] == "dramatiq-idea-x7y8z9a"
+
+
+def test_a_namespace_that_is_inherited_joins_no_environments(on_upsun: Read, preview: Read) -> None:
+    production, clone = on_upsun(REDIS_NAMESPACE="ours"), preview(REDIS_NAMESPACE="ours")
+
+    assert production["REDIS_NAMESPACE"] == "dramatiq-main-bvxea6i"
+    assert clone["REDIS_NAMESPACE"] == "dramatiq-idea-x7y8z9a"
 
 
 def test_messages_that_came_with_the_copy_are_not_acted_upon() -> None:
@@ -169,7 +184,6 @@ def test_messages_that_came_with_the_copy_are_not_acted_upon() -> None:
         ("SITE_URL", "https://mine.example.org", "SITE_URL", "https://mine.example.org"),
         ("REPORT_RECIPIENTS", "me@example.org", "REPORT_RECIPIENTS", ["me@example.org"]),
         ("EMAIL_URL", "smtp://mine", "EMAIL_HOST", "mine"),
-        ("REDIS_NAMESPACE", "mine", "REDIS_NAMESPACE", "mine"),
     ],
 )
 def test_a_plain_variable_wins(on_upsun: Read, variable: str, value: str, setting: str, expected: Any) -> None:

@@ -18,14 +18,15 @@ NO_MAIL = "dummymail://"
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that are set, and for those that are not what the platform says."""
+    """Return the variables that are set, for those that are not what the platform says, and over all the safeguards."""
     plain = {name: value for name, value in environ.items() if value}
     if "PLATFORM_APPLICATION_NAME" not in plain:
         return plain
     if is_platforms_own(plain, f"{REDIS}_URL"):
         del plain[f"{REDIS}_URL"]
-    platform = at_run(plain) if "PLATFORM_ENVIRONMENT" in plain else {"DATABASE_URL": NO_DATABASE}
-    return {**platform, **plain}
+    if "PLATFORM_ENVIRONMENT" not in plain:
+        return {"DATABASE_URL": NO_DATABASE, **plain}
+    return {**at_run(plain), **plain, **safeguards(plain)}
 
 
 def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
@@ -38,8 +39,6 @@ def at_run(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         "SECRET_KEY": secret_key(environ),
         **services(environ),
-        # A new environment gets a copy of its parent's Redis: the messages there are the parent's and stay unread.
-        "REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}",
         **site(environ),
         **mail(environ),
     }
@@ -94,14 +93,34 @@ def site(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def mail(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the mail server, or that there is none and why. A preview has real people's addresses, copied."""
+    """Return the mail server, or that there is none and why."""
     recipients = {"REPORT_RECIPIENTS": environ.get("ADMIN_EMAIL", "")}
-    host = environ.get("PLATFORM_SMTP_HOST")
-    if not host:
-        reason = "Upsun sends no mail for this environment (upsun environment:info enable_smtp true)"
-        return {**recipients, "EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
-    is_told_to = Environment(environ).read("MAIL_FROM_PREVIEWS", "0", parse_switch, "1 or 0")
-    if environ.get("PLATFORM_ENVIRONMENT_TYPE") != "production" and not is_told_to:
+    if host := environ.get("PLATFORM_SMTP_HOST"):
+        return {**recipients, "EMAIL_URL": f"smtp://{host}:25"}
+    reason = "Upsun sends no mail for this environment (upsun environment:info enable_smtp true)"
+    return {**recipients, **no_mail(reason)}
+
+
+def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what wins over a person's variables: a preview inherits production's, with copies of its data.
+
+    The messages in its copy of Redis are production's and stay unread; the addresses in its copy of the database are
+    real people's and get no mail.
+    """
+    namespace = {"REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}"}
+    if is_preview(environ) and not may_mail_from_previews(environ):
         reason = "this is a preview environment, which mails nobody (MAIL_FROM_PREVIEWS=1 lets it)"
-        return {**recipients, "EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
-    return {**recipients, "EMAIL_URL": f"smtp://{host}:25"}
+        return {**namespace, **no_mail(reason)}
+    return namespace
+
+
+def is_preview(environ: Mapping[str, str]) -> bool:
+    return environ.get("PLATFORM_ENVIRONMENT_TYPE") != "production"
+
+
+def may_mail_from_previews(environ: Mapping[str, str]) -> bool:
+    return Environment(environ).read("MAIL_FROM_PREVIEWS", "0", parse_switch, "1 or 0")
+
+
+def no_mail(reason: str) -> dict[str, str]:
+    return {"EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
