@@ -135,6 +135,10 @@ def test_signals_reach_the_processes_themselves(named: dict[str, Container]) -> 
         assert container.start.startswith("exec ")
 
 
+def test_a_report_is_mailed_when_something_changed(named: dict[str, Container]) -> None:
+    assert named["queue"].variables["REPORT_WHEN"] == "changed"
+
+
 def test_there_is_memory_for_it(app: dict[str, Any]) -> None:
     assert app["container_profile"] == "BALANCED"
 

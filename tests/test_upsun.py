@@ -18,7 +18,9 @@ DUMMY, SMTP = "django.core.mail.backends.dummy.EmailBackend", "django.core.mail.
 @pytest.fixture
 def on_upsun(read_settings: Read) -> Read:
     """Read the settings in a running container with these variables more."""
-    return lambda **more: read_settings(**{"DATABASE_URL": "", **made_up.at_run(**more)})
+    return lambda **more: read_settings(
+        **{"DATABASE_URL": "", "ADMIN_EMAIL": "ada@example.org", **made_up.at_run(**more)}
+    )
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_without_the_entropy_there_is_no_key_that_could_be_guessed(on_upsun: Rea
 
 
 def test_production_mails_through_the_platform(on_upsun: Read) -> None:
-    settings = on_upsun(ADMIN_EMAIL="ada@example.org")
+    settings = on_upsun()
 
     assert (settings["EMAIL_BACKEND"], settings["EMAIL_HOST"], settings["EMAIL_PORT"]) == (SMTP, "smtp.internal", 25)
     assert (settings["REPORT_RECIPIENTS"], settings["MAIL_OFF"]) == (["ada@example.org"], "")
@@ -120,6 +122,18 @@ def test_an_empty_smtp_host_means_that_mail_is_off(on_upsun: Read) -> None:
 
     assert settings["EMAIL_BACKEND"] == DUMMY
     assert "Upsun sends no mail for this environment" in settings["MAIL_OFF"]
+
+
+@pytest.mark.parametrize("server", ["", "smtp://mail.example.org"])
+def test_where_nobody_is_to_get_mail_it_is_off(on_upsun: Read, server: str) -> None:
+    settings = on_upsun(ADMIN_EMAIL="", EMAIL_URL=server)
+
+    assert settings["EMAIL_BACKEND"] == DUMMY
+    assert "set ADMIN_EMAIL or REPORT_RECIPIENTS" in settings["MAIL_OFF"]
+
+
+def test_recipients_alone_are_enough_for_mail(on_upsun: Read) -> None:
+    assert on_upsun(ADMIN_EMAIL="", REPORT_RECIPIENTS="me@example.org")["MAIL_OFF"] == ""
 
 
 @pytest.mark.parametrize("kind", ["development", "staging", ""])

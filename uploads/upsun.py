@@ -105,12 +105,14 @@ def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what wins over a person's variables: a preview inherits production's, with copies of its data.
 
     The messages in its copy of Redis are production's and stay unread; the addresses in its copy of the database are
-    real people's and get no mail.
+    real people's and get no mail. Where nobody is named, the default recipient gets none.
     """
     namespace = {"REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}"}
     if is_preview(environ) and not may_mail_from_previews(environ):
         reason = "this is a preview environment, which mails nobody (MAIL_FROM_PREVIEWS=1 lets it)"
         return {**namespace, **no_mail(reason)}
+    if not (environ.get("REPORT_RECIPIENTS") or environ.get("ADMIN_EMAIL")):
+        return {**namespace, **no_mail("nobody is to get it (set ADMIN_EMAIL or REPORT_RECIPIENTS)")}
     return namespace
 
 
