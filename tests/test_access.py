@@ -232,6 +232,13 @@ def test_on_a_laptop_everybody_reads_reports(report: Report, settings: Any) -> N
     assert [Client().get(path).status_code for path in report_pages(report)] == [200] * 4
 
 
+def test_where_accounts_are_needed_debug_opens_no_reports(report: Report, settings: Any) -> None:
+    settings.DEBUG = settings.LOGIN_REQUIRED = True
+
+    assert [Client().get(path).status_code for path in report_pages(report)] == [302] * 4
+    assert client_of(person("ada")).get("/reports/").status_code == 403
+
+
 def test_pages_load_nothing_from_elsewhere(report: Report, admin_client: Client) -> None:
     upload = send(admin_client)
     for path in ("/", upload.get_absolute_url(), "/nowhere", "/login/", "/reports/", "/admin/", "/healthz"):

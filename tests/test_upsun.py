@@ -99,6 +99,11 @@ def test_it_is_served_over_https_behind_the_router(on_upsun: Read) -> None:
     assert settings["SOCKET"] == "/run/app.sock"
 
 
+def test_debug_opens_nothing(on_upsun: Read, preview: Read) -> None:
+    for settings in (on_upsun(DEBUG="1"), preview(DEBUG="1")):
+        assert (settings["DEBUG"], settings["LOGIN_REQUIRED"], settings["HTTPS"]) == (True, True, True)
+
+
 def test_each_environment_has_a_key_of_its_own(on_upsun: Read, preview: Read) -> None:
     production, clone = on_upsun()["SECRET_KEY"], preview()["SECRET_KEY"]
 
@@ -194,6 +199,8 @@ def test_messages_that_came_with_the_copy_are_not_acted_upon() -> None:
     [
         ("REDIS_URL", "redis://mine:6380/1", "REDIS_URL", "redis://mine:6380/1"),
         ("SECRET_KEY", "mine", "SECRET_KEY", "mine"),
+        ("LOGIN_REQUIRED", "0", "LOGIN_REQUIRED", False),
+        ("HTTPS", "0", "HTTPS", False),
         ("ALLOWED_HOSTS", "mine.example.org", "ALLOWED_HOSTS", ["mine.example.org"]),
         ("SITE_URL", "https://mine.example.org", "SITE_URL", "https://mine.example.org"),
         ("REPORT_RECIPIENTS", "me@example.org", "REPORT_RECIPIENTS", ["me@example.org"]),

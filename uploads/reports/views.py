@@ -23,7 +23,8 @@ View = Callable[..., HttpResponseBase]
 
 def may_read_reports(request: HttpRequest) -> dict[str, bool]:
     """Tell templates and views who may: reports name everybody's files, so staff, and whoever tries it on a laptop."""
-    return {"may_read_reports": settings.DEBUG or getattr(request.user, "is_staff", False)}
+    is_laptop = settings.DEBUG and not settings.LOGIN_REQUIRED
+    return {"may_read_reports": is_laptop or getattr(request.user, "is_staff", False)}
 
 
 def for_report_readers(view: View) -> View:
