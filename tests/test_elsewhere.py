@@ -29,9 +29,10 @@ def installed(checkout: Path) -> Path:
 @pytest.fixture
 def environment(installed: Path) -> dict[str, str]:
     """The example's variables, with servers that are there."""
-    example = (ROOT / "deploy" / "systemd" / "tallybox.env.example").read_text()
-    variables = dict(line.split("=", 1) for line in example.splitlines())
     servers = {
+        "SECRET_KEY": "only-for-tests" * 4,
+        "ADMIN_EMAIL": "ada@example.org",
+        "EMAIL_URL": "dummymail://",
         "DATABASE_URL": f"sqlite:///{installed / 'var' / 'db.sqlite3'}",
         "REDIS_URL": os.environ["REDIS_URL"],
         "MEDIA_ROOT": str(installed / "media"),
@@ -39,7 +40,12 @@ def environment(installed: Path) -> dict[str, str]:
         "REPORT_SCHEDULE": "1",
         "PATH": f"{python_folder()}:{os.defpath}",
     }
-    return plain_environment(**{**variables, **servers})
+    return plain_environment(**{**variables_of_example(), **servers})
+
+
+def variables_of_example() -> dict[str, str]:
+    example = (ROOT / "deploy" / "systemd" / "tallybox.env.example").read_text()
+    return dict(line.split("=", 1) for line in example.splitlines())
 
 
 def lines_of_procfile() -> dict[str, str]:
@@ -53,15 +59,22 @@ def of_unit(unit: Path, key: str) -> list[str]:
 def lines_of_units() -> dict[str, str]:
     """Return process → command as in the Procfile; what comes before web is the release."""
     units = {unit.stem.removeprefix("tallybox-"): unit for unit in UNITS}
-    [before] = of_unit(units["web"], "ExecStartPre")
-    return {"release": before, **{name: f"exec {of_unit(unit, 'ExecStart')[0]}" for name, unit in units.items()}}
+    release = " && ".join(of_unit(units["web"], "ExecStartPre"))
+    return {"release": release, **{name: f"exec {of_unit(unit, 'ExecStart')[0]}" for name, unit in units.items()}}
+
+
+def release(lines: dict[str, str], installed: Path, environment: dict[str, str]) -> str:
+    command = ["sh", "-c", lines.pop("release")]
+    result = subprocess.run(command, cwd=installed, env=environment, timeout=120, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize("lines", [lines_of_procfile(), lines_of_units()], ids=["Procfile", "systemd"])
 def test_every_command_starts_and_stops(lines: dict[str, str], installed: Path, environment: dict[str, str]) -> None:
     lines = {name: line.replace(INSTALLED, str(installed)) for name, line in lines.items()}
-    subprocess.run(
-        lines.pop("release"), shell=True, cwd=installed, env=environment, check=True, timeout=60, capture_output=True
+    assert "ada@example.org sets the password here: https://files.example.com/" in release(
+        lines, installed, environment
     )
     assert lines.keys() == SIGNS.keys()
 
@@ -73,6 +86,17 @@ def test_every_command_starts_and_stops(lines: dict[str, str], installed: Path, 
             assert process.terminate() == 0, process.output()
         finally:
             process.end()
+
+
+def test_the_example_as_it_is_starts_no_web(installed: Path) -> None:
+    lines = {name: line.replace(INSTALLED, str(installed)) for name, line in lines_of_units().items()}
+
+    environment = plain_environment(**variables_of_example())
+    command = ["sh", "-c", lines["web"]]
+    result = subprocess.run(command, cwd=installed, env=environment, timeout=60, capture_output=True, text=True)
+
+    assert result.returncode != 0
+    assert result.stderr.startswith("SECRET_KEY is not set.")
 
 
 def test_units_say_where_they_run_and_end_in_time() -> None:
