@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.servers import ROOT
+from uploads.metadata.limits import MEMORY as PARSER
 
 CONFIG = ROOT / ".upsun" / "config.yaml"
 INHERITED = ("mounts", "relationships", "variables")
@@ -18,6 +19,9 @@ SUPPORTED = {
     "redis-persistent": {"8.0", "8.8"},
     "network-storage": {"1.0"},
 }
+# MB at half a CPU, Upsun's default: docs.upsun.com/manage-resources/adjust-resources.html.
+MEMORY = {"HIGH_CPU": 224, "BALANCED": 1088, "HIGH_MEMORY": 1408, "HIGHER_MEMORY": 2368}
+AT_REST = {"web": 90, "queue": 105, "scheduler": 46}  # MB, measured; see docs/upsun.md.
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -44,6 +48,26 @@ class Container:
     @property
     def variables(self) -> dict[str, str]:
         return {name: str(value) for name, value in self.effective("variables").get("env", {}).items()}
+
+    @property
+    def memory(self) -> int:
+        """Return the MB that its profile gives it; a worker is not known to inherit the app's."""
+        profile = (self.app if self.name == "web" else self.own).get("container_profile")
+        return MEMORY[profile or "HIGH_CPU"]
+
+    @property
+    def need(self) -> int:
+        """Return the MB that it takes when each of its parsers takes all it may: one thread of a process has none."""
+        parsers = 0
+        if "rundramatiq" in self.start:
+            options = self.options
+            parsers = int(options["--processes"]) * (int(options["--threads"]) - 1)
+        return AT_REST.get(self.name, 0) + parsers * PARSER // 2**20
+
+    @property
+    def options(self) -> dict[str, str]:
+        words = self.start.split()
+        return dict(zip(words, words[1:], strict=False))
 
     def services(self) -> dict[str, str]:
         """Return relationship → service; one without a value is named like its service."""
@@ -73,7 +97,7 @@ def complaints(config: dict[str, Any]) -> list[str]:
     found = [*wrong_keys(config), *wrong_versions(config), *wrong_services(config), *wrong_routes(config)]
     for app in config["applications"].values():
         found += [*wrong_relationships(app, config), *wrong_overrides(app), *wrong_mounts(app, config)]
-        found += wrong_locations(app)
+        found += [*wrong_locations(app), *wrong_profiles(app)]
     return found
 
 
@@ -148,3 +172,9 @@ def wrong_locations(app: dict[str, Any]) -> Iterator[str]:
     for address, location in app["web"]["locations"].items():
         if location.get("root", "").strip("/") in mounts:
             yield f"{address}: serves what people have sent as pages of the site"
+
+
+def wrong_profiles(app: dict[str, Any]) -> Iterator[str]:
+    for container in containers(app):
+        if container.need > container.memory:
+            yield f"{container.name}: may take {container.need} MB and has {container.memory}"

@@ -95,6 +95,12 @@ QUEUE = (*APP, "workers", "queue")
             put(*QUEUE, "mounts", "media", value={"source": "service", "service": "files", "source_path": "other"}),
             "queue: media is not the volume of web",
         ),
+        (put(*QUEUE, "container_profile", value="HIGH_MEMORY"), "queue: may take 1641 MB and has 1408"),
+        (put(*QUEUE, "container_profile", value=None), "queue: may take 1641 MB and has 224"),
+        (
+            put(*QUEUE, "commands", "start", value="exec python manage.py rundramatiq --processes 2 --threads 4"),
+            "queue: may take 3177 MB and has 2368",
+        ),
         (put(*APP, "mounts", "media", "service", value="storage"), "media leads to storage, which is no service"),
         (put(*APP, "web", "locations", "/media", value={"root": "media"}), "serves what people have sent"),
         (put("routes", "https://{default}/", "upstream", value="app:http"), "leads to app:http, which is no app"),
@@ -122,8 +128,7 @@ def test_the_router_lets_through_what_the_app_takes(app: dict[str, Any], named: 
 
 
 def test_the_worker_counts_its_processes_and_stops_in_time(named: dict[str, Container]) -> None:
-    words = named["queue"].start.split()
-    options = dict(zip(words, words[1:], strict=False))
+    options = named["queue"].options
 
     assert int(options["--processes"]) * int(options["--threads"]) > 1
     assert int(options["--worker-shutdown-timeout"]) < 12_000  # The watchdog kills after 12 s, the platform after 15.
@@ -139,8 +144,11 @@ def test_a_report_is_mailed_when_something_changed(named: dict[str, Container]) 
     assert named["queue"].variables["REPORT_WHEN"] == "changed"
 
 
-def test_there_is_memory_for_it(app: dict[str, Any]) -> None:
+def test_there_is_memory_for_all_parsers_at_once(app: dict[str, Any], named: dict[str, Container]) -> None:
     assert app["container_profile"] == "BALANCED"
+    assert named["queue"].need > 3 * 512
+    for container in named.values():
+        assert container.need <= container.memory
 
 
 def test_hooks_end_at_the_first_failure(app: dict[str, Any]) -> None:
