@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
+from django.conf import settings
 
 from tests.servers import ROOT
 from uploads.metadata.limits import MEMORY as PARSER
@@ -137,6 +139,8 @@ def wrong_relationships(app: dict[str, Any], config: dict[str, Any]) -> Iterator
         for relationship, service in container.services().items():
             if service not in config["services"]:
                 yield f"{container.name}: {relationship} leads to {service}, which is no service"
+            elif not (kind := config["services"][service]["type"]).startswith(relationship):
+                yield f"{container.name}: {relationship} leads to {service}, which is a {kind}"
 
 
 def wrong_overrides(app: dict[str, Any]) -> Iterator[str]:
@@ -155,9 +159,12 @@ def flat(tree: Any) -> set[str]:
 def wrong_mounts(app: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
     web, *workers = containers(app)
     for container in [web, *workers]:
-        for path, mount in container.effective("mounts").items():
-            if mount["source"] == "service" and mount["service"] not in config["services"]:
-                yield f"{container.name}: {path} leads to {mount['service']}, which is no service"
+        mounts = container.effective("mounts")
+        if "media" not in mounts:  # MEDIA_ROOT
+            yield f"{container.name}: has no mount media"
+        for path, mount in mounts.items():
+            if mount["source"] == "service":
+                yield from wrong_volume(f"{container.name}: {path}", mount["service"], config["services"])
     for worker in workers:
         shared = worker.effective("mounts").keys() & web.effective("mounts").keys()
         yield from (
@@ -167,11 +174,25 @@ def wrong_mounts(app: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def wrong_volume(mount: str, service: str, services: dict[str, Any]) -> Iterator[str]:
+    if service not in services:
+        yield f"{mount} leads to {service}, which is no service"
+    elif not services[service]["type"].startswith("network-storage:"):
+        yield f"{mount} leads to {service}, which holds no files"
+
+
 def wrong_locations(app: dict[str, Any]) -> Iterator[str]:
-    mounts = {path.strip("/") for path in app.get("mounts", {})}
+    mounts = [PurePosixPath("/", path) for path in app.get("mounts", {})]
     for address, location in app["web"]["locations"].items():
-        if location.get("root", "").strip("/") in mounts:
+        if location.get("root") is None:
+            continue
+        root = PurePosixPath("/", location["root"])
+        if any(root.is_relative_to(mount) or mount.is_relative_to(root) for mount in mounts):
             yield f"{address}: serves what people have sent as pages of the site"
+        if address.strip("/") == settings.STATIC_URL.strip("/") and root != PurePosixPath(
+            "/", settings.STATIC_ROOT.name
+        ):
+            yield f"{address}: collectstatic puts nothing there"
 
 
 def wrong_profiles(app: dict[str, Any]) -> Iterator[str]:
