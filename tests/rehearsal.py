@@ -79,15 +79,17 @@ class Platform:
             for path in [place, *place.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY)
         platform = made_up.at_build(CI="1", PIP_NO_INDEX="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-        self.run("build", self.app["hooks"]["build"], platform)
+        command = run_as_user("sh", "-c", self.app["hooks"]["build"])
+        self.run(command, place, self.environment("build", platform))
         return place
 
     def deploy(self) -> str:
-        return self.run("web", self.app["hooks"]["deploy"], self.platform_of(self.containers["web"]))
+        """Run the deploy hook in the container of web, which has been started."""
+        web = self.containers["web"]
+        environment = self.environment("web", self.platform_of(web))
+        return self.run(self.command_in(web, self.app["hooks"]["deploy"]), self.app_of("web"), environment)
 
-    def run(self, name: str, script: str, platform: dict[str, str]) -> str:
-        command = run_as_user("sh", "-c", script)
-        environment, place = self.environment(name, platform), self.app_of(name)
+    def run(self, command: list[str], place: Path, environment: dict[str, str]) -> str:
         result = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
@@ -104,12 +106,15 @@ class Platform:
                 path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
         self.fingerprints[name] = fingerprint(place)
         environment = self.environment(name, self.platform_of(container))
-        command = run_as_user("sh", "-c", container.start)
-        if self.mounting:
-            command = self.on_read_only_mounts(container, command)
+        command = self.command_in(container, container.start)
         running = Running(command, log=self.folder / f"{name}.log", environment=environment, folder=place)
         self.running[name] = running
         return running
+
+    def command_in(self, container: Container, script: str) -> list[str]:
+        """Return what runs a script as a container does: as the user, on what that may not write."""
+        command = run_as_user("sh", "-c", script)
+        return self.on_read_only_mounts(container, command) if self.mounting else command
 
     def on_read_only_mounts(self, container: Container, command: list[str]) -> list[str]:
         """Give the command a view of its own: everything read-only but its temporary folder and its mounts."""
