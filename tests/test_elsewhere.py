@@ -1,14 +1,18 @@
-"""The Procfile and the systemd units: each of their commands starts, and stops when it is asked to."""
+"""The Procfile and the systemd units: each of their commands starts, and stops when it is asked to, as a user who may
+write nothing but the media mount, the database's folder and a temporary one."""
 
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.rehearsal import NOBODY, is_root, run_as_user
 from tests.servers import ROOT, Running, free_port, plain_environment, python_folder
+from tests.services import RedisService
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 INSTALLED = "/opt/tallybox"
@@ -21,23 +25,44 @@ SIGNS = {
 
 @pytest.fixture
 def installed(checkout: Path) -> Path:
-    """A checkout with the tests' own Python in the place where the units look for one."""
+    """A checkout with the tests' own Python in the place where the units look for one; nobody may write there."""
     (checkout / ".venv").symlink_to(python_folder().parent)
+    for path in [*checkout.rglob("*"), checkout]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~0o222)
     return checkout
 
 
 @pytest.fixture
-def environment(installed: Path) -> dict[str, str]:
+def writable(tmp_path: Path) -> Path:
+    """A folder that belongs to the user."""
+    (tmp_path / "own").mkdir()
+    if is_root():
+        os.chown(tmp_path / "own", NOBODY, NOBODY)
+    return tmp_path / "own"
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisService]:
+    """A server on a port: the tests' own has a socket of the tests' user."""
+    service = RedisService(tmp_path / "redis", "noeviction")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def environment(writable: Path, redis: RedisService) -> dict[str, str]:
     """The example's variables, with servers that are there."""
     servers = {
         "SECRET_KEY": "only-for-tests" * 4,
         "ADMIN_EMAIL": "ada@example.org",
         "EMAIL_URL": "dummymail://",
-        "DATABASE_URL": f"sqlite:///{installed / 'var' / 'db.sqlite3'}",
-        "REDIS_URL": os.environ["REDIS_URL"],
-        "MEDIA_ROOT": str(installed / "media"),
+        "DATABASE_URL": f"sqlite:///{writable / 'db.sqlite3'}",
+        "REDIS_URL": f"redis://127.0.0.1:{redis.port}",
+        "MEDIA_ROOT": str(writable / "media"),
         "PORT": str(free_port()),
         "REPORT_SCHEDULE": "1",
+        "TMPDIR": str(writable),
         "PATH": f"{python_folder()}:{os.defpath}",
     }
     return plain_environment(**{**variables_of_example(), **servers})
@@ -64,14 +89,16 @@ def lines_of_units() -> dict[str, str]:
 
 
 def release(lines: dict[str, str], installed: Path, environment: dict[str, str]) -> str:
-    command = ["sh", "-c", lines.pop("release")]
+    command = run_as_user("sh", "-c", lines.pop("release"))
     result = subprocess.run(command, cwd=installed, env=environment, timeout=120, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
 @pytest.mark.parametrize("lines", [lines_of_procfile(), lines_of_units()], ids=["Procfile", "systemd"])
-def test_every_command_starts_and_stops(lines: dict[str, str], installed: Path, environment: dict[str, str]) -> None:
+def test_every_command_starts_and_stops(
+    lines: dict[str, str], installed: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     lines = {name: line.replace(INSTALLED, str(installed)) for name, line in lines.items()}
     assert "ada@example.org sets the password here: https://files.example.com/" in release(
         lines, installed, environment
@@ -79,11 +106,12 @@ def test_every_command_starts_and_stops(lines: dict[str, str], installed: Path, 
     assert lines.keys() == SIGNS.keys()
 
     for name, line in lines.items():
-        log = installed / f"{name}.log"
-        process = Running(["sh", "-c", line], log=log, environment=environment, folder=installed)
+        log = tmp_path / f"{name}.log"
+        process = Running(run_as_user("sh", "-c", line), log=log, environment=environment, folder=installed)
         try:
             process.wait_for_output(SIGNS[name], seconds=60)
             assert process.terminate() == 0, process.output()
+            assert not re.search("Traceback|Permission denied|Read-only", process.output())
         finally:
             process.end()
 
@@ -104,7 +132,17 @@ def test_units_say_where_they_run_and_end_in_time() -> None:
     for unit in UNITS:
         assert of_unit(unit, "WorkingDirectory") == [INSTALLED]
         assert of_unit(unit, "User") == ["tallybox"]
+        assert of_unit(unit, "EnvironmentFile") == ["/etc/tallybox.env"]
+        assert of_unit(unit, "ProtectSystem") == ["strict"]
         assert (of_unit(unit, "KillMode"), of_unit(unit, "TimeoutStopSec")) == (["mixed"], ["15"])
+
+
+def test_web_and_worker_may_write_the_media_mount_of_the_example() -> None:
+    media = Path(variables_of_example()["MEDIA_ROOT"])
+
+    for unit in UNITS:
+        writable = [Path(path) for line in of_unit(unit, "ReadWritePaths") for path in line.split()]
+        assert any(media.is_relative_to(path) for path in writable) == (unit.stem != "tallybox-scheduler")
 
 
 if shutil.which("systemd-analyze"):  # Not every machine has systemd.
