@@ -168,5 +168,13 @@ def test_hooks_end_at_the_first_failure(app: dict[str, Any]) -> None:
         assert hook.startswith("set -eu\n")
 
 
+def test_the_way_to_a_site_gives_production_a_key_that_previews_do_not_have() -> None:
+    commands = (ROOT / "docs" / "upsun.md").read_text().split("```")[1].replace("\\\n", " ").splitlines()
+
+    [command] = [line.split() for line in commands if "env:SECRET_KEY" in line]
+    options = dict(zip(command, command[1:], strict=False))
+    assert (options["--level"], options["--environment"], options["--inheritable"]) == ("environment", "main", "false")
+
+
 def test_there_is_one_file() -> None:
     assert [path.name for path in CONFIG.parent.iterdir()] == ["config.yaml"]

@@ -58,8 +58,12 @@ def services(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def secret_key(environ: Mapping[str, str]) -> str:
-    """Return a key of this environment's own: one entropy serves the whole project, and a preview has production's
-    accounts, so that with one key a link or a session made in a preview would open production."""
+    """Return a key of this environment's own: a preview has production's accounts, so that with one key a link or a
+    session made in a preview would open production.
+
+    It is no secret from people with a shell in a preview: one entropy serves the whole project. Against them
+    production has a SECRET_KEY of its own (docs/upsun.md).
+    """
     entropy = environ.get("PLATFORM_PROJECT_ENTROPY")
     return f"{entropy}:{environ['PLATFORM_ENVIRONMENT']}" if entropy else ""
 
