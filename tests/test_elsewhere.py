@@ -1,5 +1,5 @@
-"""The Procfile and the systemd units: each of their commands starts, and stops when it is asked to, as a user who may
-write nothing but the media mount, the database's folder and a temporary one."""
+"""The Procfile and the systemd units: each of their commands starts, and stops when it is asked to, on code that is
+read-only and, where the tests are root, as a user who may write nothing but one folder of its own."""
 
 import os
 import re

@@ -38,7 +38,7 @@ def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
 def at_run(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         "SECRET_KEY": secret_key(environ),
-        # Not even with DEBUG on a preview, which has production's files and names and is reached by everybody.
+        # Also with DEBUG, which loosens them elsewhere: a preview has copies of production's files and names.
         "LOGIN_REQUIRED": "1",
         "HTTPS": "1",
         **services(environ),
