@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.containers import CONFIG, Container, complaints, containers, read_config, size
+from tests.complaints import complaints
+from tests.containers import CONFIG, Container, containers, read_config, size
 from tests.servers import ROOT
 from uploads.environment import parse_size
 from uploads.upsun import DATABASE, REDIS
