@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from tests.servers import Mailbox, free_port
@@ -147,4 +147,13 @@ def test_without_an_address_nobody_is_made(invite: Callable[[], str], settings: 
     settings.ADMIN_EMAIL = ""
 
     assert invite() == "ADMIN_EMAIL is not set: nobody is invited.\n"
+    assert not User.objects.exists()
+
+
+def test_without_a_key_that_signs_the_link_it_says_so(invite: Callable[[], str], settings: Any) -> None:
+    settings.SECRET_KEY = ""
+
+    with pytest.raises(CommandError, match="SECRET_KEY is not set"):
+        invite()
+
     assert not User.objects.exists()

@@ -4,8 +4,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import send_mail
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.encoding import force_bytes
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         if administrator := administrator_with_password():
             self.stdout.write(f"{administrator} is an administrator: nobody is invited.")
             return
+        refuse_without_key()
         user = account_of(settings.ADMIN_EMAIL)
         if not (user.is_active and user.is_staff and user.is_superuser):
             self.stdout.write(f"{user} has an account, which keeps its rights: nobody is invited.")
@@ -51,6 +53,13 @@ class Command(BaseCommand):
             self.stdout.write(f"The mail was not sent. {user} sets the password here: {link}")
             return
         self.stdout.write(f"{user} was sent a link to set the password.")
+
+
+def refuse_without_key() -> None:
+    try:
+        str(settings.SECRET_KEY)  # Django refuses to hand out an empty one.
+    except ImproperlyConfigured as error:
+        raise CommandError("SECRET_KEY is not set, which signs the link. Give it to every process.") from error
 
 
 def administrator_with_password() -> User | None:
