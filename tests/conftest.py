@@ -60,10 +60,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("DATABASE_URL", "").startswith("sqlite"):
-        left_out = [item for item in items if item.get_closest_marker("postgresql")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    marks = [mark for mark, reason in reasons_to_leave_out().items() if reason]
+    left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def reasons_to_leave_out() -> dict[str, str]:
+    """Return for each mark why its tests cannot run here; an empty text where they can."""
+    from tests.rehearsal import may_mount
+
+    on_sqlite = os.environ.get("DATABASE_URL", "").startswith("sqlite")
+    return {
+        "postgresql": "they need what SQLite does not have" if on_sqlite else "",
+        "mounting": "" if may_mount() else "they need root, and the right to mount",
+    }
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for mark, reason in reasons_to_leave_out().items():
+        if reason:
+            terminalreporter.write_line(f"Tests marked “{mark}” were left out: {reason}.")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

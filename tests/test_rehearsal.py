@@ -11,19 +11,17 @@ import pytest
 
 from tests.browser import Browser
 from tests.made_up import HOST
-from tests.rehearsal import Platform, fingerprint, may_mount
+from tests.rehearsal import Platform, fingerprint
 from tests.servers import Mailbox, wait_for
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(300)]
 # The first variant needs no rights and always runs. The second needs root and mount rights, for what they alone can
 # show: a file system that is read-only for everybody, and the platform's mail server on its port 25.
-VARIANTS = ["read-only by permissions", "read-only mounts"]
+VARIANTS = ["read-only by permissions", pytest.param("read-only mounts", marks=pytest.mark.mounting)]
 
 
 @pytest.fixture(params=VARIANTS)
 def mounting(request: pytest.FixtureRequest) -> bool:
-    if request.param == "read-only mounts" and not may_mount():
-        pytest.skip("needs root, and the right to mount")
     return bool(request.param == "read-only mounts")
 
 
