@@ -82,7 +82,8 @@ class Pulse(Thread):
             Heartbeat.objects.beat(instance(), self.role)
             self.also()
         except DatabaseError as error:
-            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, str(error).strip())
+            words = " ".join(str(error).split())
+            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, words)
 
     def stop(self) -> None:
         """Stop beating and take this process off the list."""
