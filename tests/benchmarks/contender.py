@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ NEVER = "86400"  # seconds between reports: none disturbs what is measured
 numbers = itertools.count(1)
 
 
-class Contender:
+class Contender(ABC):
     """One side. Its processes are started and stopped by role."""
 
     name: str
@@ -61,8 +62,9 @@ class Contender:
         finally:
             side.close()
 
+    @abstractmethod
     def own_variables(self) -> dict[str, str]:
-        raise NotImplementedError
+        """Return the environment that this side alone understands."""
 
     def run(self, *command: str) -> str:
         """Run a program of this side to its end and return what it printed."""
