@@ -156,9 +156,8 @@ REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", parse_namespace, "letters,
 DRAMATIQ_BROKER = {
     "BROKER": "uploads.broker.Broker",
     "OPTIONS": {"url": REDIS_URL, "namespace": REDIS_NAMESPACE},
-    "MIDDLEWARE": [
+    "MIDDLEWARE": [  # Not TimeLimit: uploads.pulse watches whether threads get on, and a long file may take long.
         "dramatiq.middleware.AgeLimit",
-        "dramatiq.middleware.TimeLimit",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Retries",
         "django_dramatiq.middleware.DbConnectionsMiddleware",

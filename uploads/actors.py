@@ -24,12 +24,11 @@ from uploads.triggers import next_slot
 logger = logging.getLogger(__name__)
 
 SECOND = 1000  # Dramatiq counts in milliseconds.
-HOUR = 3600 * SECOND
 VISIBLE = timedelta(seconds=60)  # Network storage may show a new file to other machines only after so long.
 PARSER_DELAY = timedelta(seconds=5)  # after which a file that found no parser is tried again
 
 
-@dramatiq.actor(queue_name="uploads", max_retries=5, min_backoff=SECOND, max_backoff=15 * SECOND, time_limit=HOUR)
+@dramatiq.actor(queue_name="uploads", max_retries=5, min_backoff=SECOND, max_backoff=15 * SECOND)
 def process_upload(upload_id: int) -> None:
     """Store the upload's metadata, or why it has none. Does nothing where another worker has or had it."""
     logger.info("received upload_id=%s", upload_id)
@@ -168,7 +167,7 @@ def send_unsent() -> int:
     return sent
 
 
-@dramatiq.actor(queue_name="reports", max_retries=0, time_limit=HOUR, throws=(audit.MediaMissing,))
+@dramatiq.actor(queue_name="reports", max_retries=0, throws=(audit.MediaMissing,))
 def audit_files() -> None:
     """Log what `manage.py audit` would list."""
     findings = audit.audit()
