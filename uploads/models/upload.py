@@ -8,7 +8,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.files.uploadedfile import UploadedFile
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Exists, F, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,24 @@ from uploads.models.heartbeat import Heartbeat
 EARLY = timedelta(seconds=5)  # by which machines' clocks may differ
 MAX_ATTEMPTS = 3  # A file that crashed its parser, or its worker, so often is not tried again.
 SAFE_EXTENSION_LENGTH = 10  # characters, the dot included
+# What every upload takes is written by hand: made by the ORM, these statements took half of a worker's time.
+CLAIM = """
+UPDATE uploads_upload
+SET status = 'processing', holder = %(holder)s, claim = %(claim)s, started_at = %(started_at)s, attempts = attempts + 1
+WHERE id = %(id)s AND status = 'pending' AND (sent_at IS NULL OR sent_at < %(sent_at)s)
+RETURNING *
+"""
+FINISH = """
+UPDATE uploads_upload
+SET status = 'ready', metadata = %(metadata)s, content_type = %(content_type)s, processed_at = %(processed_at)s
+WHERE id = %(id)s AND status = 'processing' AND claim = %(claim)s
+"""
+
+
+def as_parameters(**values: Any) -> dict[str, Any]:
+    """Return fields' values as the database takes them in a statement written by hand."""
+    fields: Any = Upload._meta
+    return {name: fields.get_field(name).get_db_prep_save(value, connection) for name, value in values.items()}
 
 
 def stored_path(upload: "Upload", name: str) -> str:
@@ -55,15 +73,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         the next attempt is due, redelivered by Redis for example, takes nothing.
         """
         now = timezone.now()
-        due = Q(sent_at=None) | Q(sent_at__lt=now + EARLY)
-        taken = self.filter(due, pk=pk, status=Upload.Status.PENDING).update(
-            status=Upload.Status.PROCESSING,
-            holder=holder,
-            claim=claim,
-            started_at=now,
-            attempts=F("attempts") + 1,
-        )
-        return self.filter(pk=pk, claim=claim).first() if taken else None
+        values = as_parameters(id=pk, holder=holder, claim=claim, started_at=now, sent_at=now + EARLY)
+        taken = list(self.raw(CLAIM, values))
+        return taken[0] if taken else None
 
     def send_again(self) -> int:
         """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
@@ -165,10 +177,10 @@ class Upload(models.Model):
 
     def finish(self, metadata: dict[str, Any]) -> bool:
         """Store what was read. False, here and below: this claim is no longer held, and nothing was stored."""
-        content_type = metadata["content_type"]
-        return self._settle(
-            status=self.Status.READY, metadata=metadata, content_type=content_type, processed_at=timezone.now()
-        )
+        found = {"metadata": metadata, "content_type": metadata["content_type"], "processed_at": timezone.now()}
+        with connection.cursor() as cursor:
+            cursor.execute(FINISH, as_parameters(id=self.pk, claim=self.claim, **found))
+            return bool(cursor.rowcount)
 
     def fail(self, reason: str) -> bool:
         """Store why it cannot be read."""
