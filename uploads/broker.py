@@ -33,15 +33,19 @@ IDLE = 5.0  # seconds after which a consumer looks at its queue though nobody wo
 DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
 TOKENS = 32  # at most, for each queue
 # Dramatiq's script, and after an enqueue the token: one round trip for both. Without a worker the tokens must not grow
-# with the queue. ARGV and KEYS are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
+# with the queue, and whoever empties the queue takes them all, so that nobody wakes for nothing. ARGV and KEYS are
+# those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
 DISPATCH = """
 local function dispatch()
 %s
 end
 local answer = dispatch()
-if ARGV[1] == "enqueue" then
-    local tokens = KEYS[1] .. ":" .. ARGV[3] .. ".tokens"
-    if redis.call("llen", tokens) < %d then redis.call("rpush", tokens, 1) end
+local queue = KEYS[1] .. ":" .. ARGV[3]
+local tokens = queue .. ".tokens"
+if ARGV[1] == "enqueue" and redis.call("llen", tokens) < %d then
+    redis.call("rpush", tokens, 1)
+elseif ARGV[1] == "fetch" and redis.call("exists", queue) == 0 then
+    redis.call("del", tokens)
 end
 return answer
 """
@@ -111,21 +115,20 @@ class Broker(RedisBroker):
 
 
 class Consumer(_RedisConsumer):
-    """Fetches half its share of messages at a time, and waits for a token where there is none."""
+    """Fetches half its share of messages at a time, and waits for a token once it has found the queue empty."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)  # type: ignore[no-untyped-call]
         self.room = Event()
+        self.is_drained = False
 
     def __next__(self) -> Any:
         if self.broker.is_stopping:  # Nothing more is taken, while what was taken is finished.
             time.sleep(DELAYED)
             return None
         with closed_on_failure():
-            if not self.message_cache and not self.is_full():
-                self.message_cache = self.broker.do_fetch(
-                    self.queue_name, self.prefetch - self.outstanding_message_count
-                )
+            if not (self.message_cache or self.is_full() or self.is_drained):
+                self.fetch()
             if self.message_cache:
                 return super().__next__()  # type: ignore[no-untyped-call]
             if self.is_full():
@@ -133,7 +136,13 @@ class Consumer(_RedisConsumer):
                 self.room.wait(DELAYED)
             else:
                 self.broker.wait_for_token(self.queue_name, DELAYED if self.holds_delayed_messages() else IDLE)
+                self.is_drained = False
             return None
+
+    def fetch(self) -> None:
+        wanted = self.prefetch - self.outstanding_message_count
+        self.message_cache = self.broker.do_fetch(self.queue_name, wanted)
+        self.is_drained = len(self.message_cache) < wanted
 
     def is_full(self) -> bool:
         return bool(self.outstanding_message_count > self.prefetch // 2)
