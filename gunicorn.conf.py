@@ -28,6 +28,13 @@ control_socket_disable = True
 
 
 def when_ready(server: object) -> None:
-    """Keep the memory of what is loaded shared: without the collector's marks its pages stay as they are."""
+    """Load what the first request would load in each worker, and keep its memory shared: without the collector's marks
+    its pages stay as they are."""
+    from django.template.loader import get_template
+    from django.urls import reverse
+
+    reverse("uploads:list")
+    for template in ("base.html", "uploads/list.html"):
+        get_template(template)
     gc.collect()
     gc.freeze()
