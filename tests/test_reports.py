@@ -3,7 +3,9 @@
 import csv
 import gzip
 import io
+import os
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -152,6 +154,21 @@ def test_a_csv_too_large_for_a_mail_is_linked(smtp: Mailbox, monkeypatch: Any, s
     assert "Get it at https://files.example.org/reports/uploads.csv" in mail.get_body(("plain",)).get_content()
 
 
+def test_a_csv_that_will_be_too_large_is_given_up_early(monkeypatch: Any) -> None:
+    lines = 0
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal lines
+        for _ in range(100_000 // export.CHUNK):
+            lines += export.CHUNK
+            yield os.urandom(export.CHUNK * 100)
+
+    monkeypatch.setattr(export, "csv_blocks", blocks)
+
+    assert export.attachment(100_000) is None
+    assert lines == export.PROBE
+
+
 def test_the_row_keeps_the_mail_as_it_was_sent(smtp: Mailbox) -> None:
     ready("kept.txt")
 
@@ -266,10 +283,10 @@ def test_a_tally_takes_the_same_few_queries_for_any_number(smtp: Mailbox, django
     for number in range(3):
         ready(f"{number}.txt")
 
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         take_tally()
     send()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         take_tally()
 
 

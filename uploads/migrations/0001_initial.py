@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'indexes': [models.Index(fields=['status', 'id'], name='upload_status'), models.Index(fields=['processed_at'], name='upload_processed_at'), models.Index(condition=models.Q(('status__in', ['pending', 'processing'])), fields=['status', 'sent_at'], name='upload_unfinished')],
+                'indexes': [models.Index(fields=['status', 'content_type', 'size'], name='upload_tally'), models.Index(condition=models.Q(('status', 'failed')), fields=['id'], name='upload_failed'), models.Index(fields=['processed_at'], name='upload_processed_at'), models.Index(condition=models.Q(('status__in', ['pending', 'processing'])), fields=['status', 'sent_at'], name='upload_unfinished')],
             },
         ),
     ]

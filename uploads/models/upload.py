@@ -152,7 +152,8 @@ class Upload(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["status", "id"], name="upload_status"),
+            models.Index(fields=["status", "content_type", "size"], name="upload_tally"),
+            models.Index(fields=["id"], condition=Q(status="failed"), name="upload_failed"),
             models.Index(fields=["processed_at"], name="upload_processed_at"),
             models.Index(
                 fields=["status", "sent_at"],

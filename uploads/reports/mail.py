@@ -70,7 +70,7 @@ def deliver(report: Report) -> None:
         logger.info("report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
         forget_old()
         return
-    mail = compose(report, tally, attachment())
+    mail = compose(report, tally, attachment(tally.files))
     if mail is None:
         logger.warning("claim lost, not sent slot=%s", report.slot.isoformat())
         return
