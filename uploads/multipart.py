@@ -53,6 +53,7 @@ class Body:
         self.request = request
         self.left = length
         self.delimiter = b"\r\n--" + request.content_params.get("boundary", "").encode()  # type: ignore[union-attr]
+        self.kept = len(self.delimiter) + HEADER
         self.tail = b"\r\n"  # The first delimiter may lack its line break.
         self.delimiters = self.closed = self.unnamed = 0
 
@@ -61,12 +62,13 @@ class Body:
         self.left -= len(block)
         if not block and self.left > 0:
             raise MultiPartParserError("The body ends before its Content-Length.")
-        window = self.tail + block
-        if self.delimiter in window:
+        seam = self.tail + block[: len(self.delimiter)]
+        if self.delimiter in block or self.delimiter in seam:
+            window = self.tail + block
             self.delimiters += window.count(self.delimiter) - self.tail.count(self.delimiter)
             self.closed += self.delimiter + b"--" in window
             self.unnamed += window.count(b'filename=""')
-        self.tail = window[-len(self.delimiter) - HEADER :]
+        self.tail = (self.tail + block[-self.kept :])[-self.kept :]
         return block
 
     def missing(self, parts: int) -> bool:

@@ -14,7 +14,7 @@ from uploads.metadata.sandbox import extract
 if TYPE_CHECKING:
     from uploads.models import Upload
 
-BLOCK = 2**20  # bytes
+BLOCK = 2**18  # bytes
 
 #: The start of a content type → the module whose `extract` reads such files. The longest match wins.
 EXTRACTORS = {
