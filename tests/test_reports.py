@@ -154,19 +154,34 @@ def test_a_csv_too_large_for_a_mail_is_linked(smtp: Mailbox, monkeypatch: Any, s
     assert "Get it at https://files.example.org/reports/uploads.csv" in mail.get_body(("plain",)).get_content()
 
 
-def test_a_csv_that_will_be_too_large_is_given_up_early(monkeypatch: Any) -> None:
-    lines = 0
+def rows_come_as(monkeypatch: Any, *sizes: int) -> list[int]:
+    """Let the CSV be blocks of rows of so many bytes, which nothing compresses; return those that were read."""
+    read: list[int] = []
 
     def blocks() -> Iterator[bytes]:
-        nonlocal lines
-        for _ in range(100_000 // export.CHUNK):
-            lines += export.CHUNK
-            yield os.urandom(export.CHUNK * 100)
+        for size in sizes:
+            read.append(size)
+            yield os.urandom(export.CHUNK * size)
 
     monkeypatch.setattr(export, "csv_blocks", blocks)
+    return read
 
-    assert export.attachment(100_000) is None
-    assert lines == export.PROBE
+
+@pytest.mark.parametrize(("blocks", "most"), [(500, 1), (50, 20)])
+def test_a_csv_is_given_up_as_soon_as_it_cannot_fit(monkeypatch: Any, blocks: int, most: int) -> None:
+    read = rows_come_as(monkeypatch, *[100] * blocks)
+
+    assert export.attachment(blocks * export.CHUNK) is None
+    assert len(read) <= most
+
+
+def test_a_csv_that_fits_is_attached_though_it_begins_with_long_rows(monkeypatch: Any) -> None:
+    rows_come_as(monkeypatch, *[200] * 5, *[30] * 17)
+
+    attachment = export.attachment(22 * export.CHUNK)
+
+    assert attachment is not None
+    assert len(attachment.content) > 3_000_000
 
 
 def test_the_row_keeps_the_mail_as_it_was_sent(smtp: Mailbox) -> None:
