@@ -58,6 +58,41 @@ def test_tokens_do_not_grow_with_the_queue(broker: Any) -> None:
     assert broker.client.llen("dramatiq:uploads.tokens") == TOKENS
 
 
+def test_whoever_empties_the_queue_takes_the_tokens_along(broker: Any, consumer: Consumer) -> None:
+    send(broker, 6)
+
+    next(consumer)
+    assert broker.client.llen("dramatiq:uploads.tokens") == 6  # Two messages wait for somebody else.
+
+    next(broker.consume("uploads", prefetch=4))
+    assert broker.client.llen("dramatiq:uploads.tokens") == 0
+
+
+def test_a_message_that_comes_after_the_queue_was_empty_is_taken_at_once(broker: Any, consumer: Consumer) -> None:
+    send(broker)
+    next(consumer)
+    assert consumer.is_drained
+    send(broker)
+
+    start = time.monotonic()
+    woken, message = next(consumer), next(consumer)
+
+    assert (woken, message.args) == (None, (0,))
+    assert time.monotonic() - start < IDLE / 2
+
+
+def test_a_message_that_a_stopping_worker_hands_back_wakes_another(broker: Any, consumer: Consumer) -> None:
+    send(broker)
+    stopping = broker.consume("uploads", prefetch=4)
+    message = next(stopping)
+    assert broker.client.llen("dramatiq:uploads.tokens") == 0
+
+    stopping.requeue([message])
+
+    assert broker.client.llen("dramatiq:uploads.tokens") == 1
+    assert next(consumer).args == (0,)
+
+
 def test_a_consumer_that_has_its_share_takes_no_more_until_half_is_done(broker: Any, consumer: Consumer) -> None:
     send(broker, 10)
     taken = [next(consumer) for _ in range(4)]

@@ -32,9 +32,9 @@ MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every c
 IDLE = 5.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
 DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
 TOKENS = 32  # at most, for each queue
-# Dramatiq's script, and after an enqueue the token: one round trip for both. Without a worker the tokens must not grow
-# with the queue, and whoever empties the queue takes them all, so that nobody wakes for nothing. ARGV and KEYS are
-# those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
+# Dramatiq's script, and after messages have come the token: one round trip for both. Without a worker the tokens must
+# not grow with the queue, and whoever empties the queue takes them all, so that nobody wakes for nothing. ARGV and KEYS
+# are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
 DISPATCH = """
 local function dispatch()
 %s
@@ -42,7 +42,8 @@ end
 local answer = dispatch()
 local queue = KEYS[1] .. ":" .. ARGV[3]
 local tokens = queue .. ".tokens"
-if ARGV[1] == "enqueue" and redis.call("llen", tokens) < %d then
+local came = ARGV[1] == "enqueue" or ARGV[1] == "requeue"
+if came and redis.call("llen", tokens) < %d then
     redis.call("rpush", tokens, 1)
 elseif ARGV[1] == "fetch" and redis.call("exists", queue) == 0 then
     redis.call("del", tokens)
