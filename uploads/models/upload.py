@@ -34,8 +34,8 @@ WHERE id = %(id)s AND status = 'processing' AND claim = %(claim)s
 
 def as_parameters(**values: Any) -> dict[str, Any]:
     """Return fields' values as the database takes them in a statement written by hand."""
-    fields: Any = Upload._meta
-    return {name: fields.get_field(name).get_db_prep_save(value, connection) for name, value in values.items()}
+    meta: Any = Upload._meta
+    return {name: meta.get_field(name).get_db_prep_save(value, connection) for name, value in values.items()}
 
 
 def stored_path(upload: "Upload", name: str) -> str:
@@ -64,18 +64,6 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Keep those whose worker is not alive any more, as far as somebody is there to tell."""
         dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk")) & Exists(Heartbeat.objects.witnesses())
         return self.filter(Q(holder=None) | dead, status=Upload.Status.PROCESSING)
-
-    def claim(self, pk: int, claim: uuid.UUID, *, holder: uuid.UUID) -> "Upload | None":
-        """Take a pending upload for processing and count the attempt; None when somebody else has it or it is done.
-
-        The filtered UPDATE decides the race between workers, and it commits before the file is opened. `claim` is a
-        new id for each attempt: whoever writes later must still hold that very one. A message that comes long before
-        the next attempt is due, redelivered by Redis for example, takes nothing.
-        """
-        now = timezone.now()
-        values = as_parameters(id=pk, holder=holder, claim=claim, started_at=now, sent_at=now + EARLY)
-        taken = list(self.raw(CLAIM, values))
-        return taken[0] if taken else None
 
     def send_again(self) -> int:
         """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
@@ -114,6 +102,18 @@ class UploadManager(models.Manager["Upload"]):
                 discard_files(uploads)
             raise
         return uploads
+
+    def claim(self, pk: int, claim: uuid.UUID, *, holder: uuid.UUID) -> "Upload | None":
+        """Take a pending upload for processing and count the attempt; None when somebody else has it or it is done.
+
+        The filtered UPDATE decides the race between workers, and it commits before the file is opened. `claim` is a
+        new id for each attempt: whoever writes later must still hold that very one. A message that comes long before
+        the next attempt is due, redelivered by Redis for example, takes nothing.
+        """
+        now = timezone.now()
+        values = as_parameters(id=pk, holder=holder, claim=claim, started_at=now, sent_at=now + EARLY)
+        taken = list(self.raw(CLAIM, values))
+        return taken[0] if taken else None
 
 
 class Upload(models.Model):
