@@ -140,7 +140,7 @@ DATABASES = {
         "DATABASE_URL",
         f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
         parse_database,
-        "postgres://user:password@host:port/name or sqlite:////folder/file",
+        "postgres://user:password@host:port/name, or sqlite:////folder/file with SQLite 3.35 or newer",
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -2,6 +2,9 @@
 
 import os
 import re
+import runpy
+import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +52,12 @@ def test_a_bad_value_stops_the_start_and_says_what_is_allowed(read_settings, var
 
     assert line.startswith(f"{variable}={value} cannot be used. Allowed: ")
     assert len(line.splitlines()) == 1
+
+
+def test_a_sqlite_that_is_too_old_stops_the_start(read_settings, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+
+    assert complaint(read_settings, DATABASE_URL="sqlite:////tmp/old.sqlite3").endswith("with SQLite 3.35 or newer.")
 
 
 def test_every_variable_has_a_value_that_is_refused():
@@ -182,6 +191,15 @@ def test_the_web_process_stops_without_a_secret_key(checkout, tmp_path):
 
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"SECRET_KEY is not set\. Allowed: .+\.\n", result.stderr)
+
+
+def test_gunicorn_receives_no_more_of_a_body_at_once_than_django_reads():
+    configuration = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        sender.sendall(b"x" * 100_000)
+
+        assert len(configuration["SocketUnreader"](receiver).chunk(2**20)) == 64 * 1024
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ names the variable, the value and what is allowed.
 
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from email.utils import parseaddr
@@ -123,6 +124,8 @@ def parse_database(value: str) -> dict[str, object]:
         raise ValueError(value)
     database = environ.Env.db_url_config(value)
     if database.get("ENGINE") == "django.db.backends.sqlite3" and database["NAME"]:
+        if sqlite3.sqlite_version_info < (3, 35):  # UPDATE … RETURNING
+            fail(value)
         database["NAME"] = str(BASE_DIR / str(database["NAME"]))  # The same file from any working directory.
         Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         # Readers do not block the writer (WAL), and two writers wait for each other instead of failing.
