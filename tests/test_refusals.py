@@ -14,7 +14,7 @@ from django.test import Client
 
 from tests.servers import Running, wait_for, web
 from uploads.models import Upload
-from uploads.multipart import receive
+from uploads.multipart import Body, receive
 
 pytestmark = pytest.mark.django_db
 FORM = "multipart/form-data; boundary=frontier"
@@ -42,6 +42,17 @@ def sentence_of(response: Any) -> str:
     """Return the sentence that the page shows for a refusal."""
     _, _, rest = response.content.decode().partition('role="alert">')
     return rest.partition("</p>")[0]
+
+
+@pytest.mark.parametrize("size", [*range(1, 80), 2**16])
+def test_a_delimiter_is_seen_wherever_a_block_ends(rf: Any, size: int) -> None:
+    form = part() + part(b"x" * 50, name="b.txt") + END
+    body = Body(rf.generic("POST", "/", form, content_type=FORM), len(form))
+
+    while body.read(size):
+        pass
+
+    assert (body.delimiters, bool(body.closed)) == (3, True)
 
 
 BROKEN = {

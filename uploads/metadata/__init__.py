@@ -14,7 +14,7 @@ from uploads.metadata.sandbox import extract
 if TYPE_CHECKING:
     from uploads.models import Upload
 
-BLOCK = 2**18  # bytes
+BLOCK = 2**18  # bytes; for larger ones the memory is asked for anew each time
 
 #: The start of a content type → the module whose `extract` reads such files. The longest match wins.
 EXTRACTORS = {
