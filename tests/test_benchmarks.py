@@ -13,6 +13,10 @@ def test_without_a_peer_the_ratio_is_by_the_other_figure():
     assert Figure("Two processes", "/s", 30.0, other=20.0).ratio == 1.5
 
 
+def test_where_ours_is_left_out_the_ratio_is_the_peers_by_the_other_figure():
+    assert Figure("Nothing stored", "ms", None, 10.0, 20.0).ratio == 0.5
+
+
 def test_a_figure_alone_has_no_ratio():
     assert Figure("Start", "s", 2.0).ratio is None
 

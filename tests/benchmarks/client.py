@@ -1,7 +1,7 @@
 """A browser's part: it opens the page, keeps its cookies and sends the form with its token.
 
-As a program, `python -m tests.benchmarks.client PORT UPLOADS CLIENTS BYTES PREFIX`, it is the load: that many clients
-at once, in a process that measures nothing else. It prints a JSON list of [name, sent at, answered at].
+As a program, `python -m tests.benchmarks.client PORT UPLOADS CLIENTS BYTES PREFIX PATH`, it is the load: that many
+clients at once, in a process that measures nothing else. It prints a JSON list of [name, sent at, answered at].
 """
 
 import http.client
@@ -18,9 +18,10 @@ TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="(\w+)"')
 
 
 class Browser:
-    """One keep-alive connection with cookies."""
+    """One keep-alive connection with cookies. The form is sent to `path`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, path: str = "/") -> None:
+        self.path = path
         self.origin = f"http://127.0.0.1:{port}"
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.cookies: dict[str, str] = {}
@@ -29,7 +30,7 @@ class Browser:
     def ask(self, method: str, body: bytes | Iterator[bytes] | None = None, **headers: str) -> tuple[int, bytes]:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         headers |= {"Accept": "text/html,*/*;q=0.8"} | ({"Cookie": cookie} if cookie else {})
-        self.connection.request(method, "/", body=body, headers=headers)
+        self.connection.request(method, self.path if method == "POST" else "/", body=body, headers=headers)
         response = self.connection.getresponse()
         answer = response.read()
         for line in response.headers.get_all("Set-Cookie") or []:
@@ -83,8 +84,8 @@ def random_text(size: int) -> bytes:
     return os.urandom(-(-size // 2)).hex().encode()[:size]
 
 
-def one_client(port: int, names: list[str], size: int) -> Iterator[tuple[str, float, float]]:
-    browser = Browser(port)
+def one_client(port: int, path: str, names: list[str], size: int) -> Iterator[tuple[str, float, float]]:
+    browser = Browser(port, path)
     browser.open()
     for name in names:
         content = random_text(size)
@@ -94,14 +95,15 @@ def one_client(port: int, names: list[str], size: int) -> Iterator[tuple[str, fl
     browser.close()
 
 
-def main(port: int, uploads: int, clients: int, size: int, prefix: str) -> None:
+def main(port: int, uploads: int, clients: int, size: int, prefix: str, path: str) -> None:
     names = [f"{prefix}-{number}.txt" for number in range(uploads)]
     with ThreadPoolExecutor(clients) as pool:
         parts = [
-            pool.submit(lambda part: list(one_client(port, part, size)), names[n::clients]) for n in range(clients)
+            pool.submit(lambda part: list(one_client(port, path, part, size)), names[n::clients])
+            for n in range(clients)
         ]
     json.dump([line for part in parts for line in part.result()], sys.stdout)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:5]), prefix=sys.argv[5])
+    main(*map(int, sys.argv[1:5]), *sys.argv[5:7])

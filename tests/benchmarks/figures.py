@@ -20,11 +20,11 @@ class Aim:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line. `ratio` is ours by the other one's: by the peer's, or by what the name says."""
+    """One line, of one or two figures. `ratio` is the first by the second; `other` is what the name says."""
 
     name: str
     unit: str
-    ours: float
+    ours: float | None
     peer: float | None = None
     other: float | None = None
     aim: Aim | None = None
@@ -32,8 +32,8 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        base = self.peer if self.other is None else self.other
-        return self.ours / base if base else None
+        first, *rest = [each for each in (self.ours, self.peer, self.other) if each is not None]
+        return first / rest[0] if rest and rest[0] else None
 
     @property
     def verdict(self) -> str:

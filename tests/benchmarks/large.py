@@ -1,7 +1,9 @@
 """A large file through the form, against `cp` of the same file on the same disk."""
 
 import os
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,13 @@ from tests.benchmarks.figures import Aim, Figure, median
 from tests.benchmarks.machine import families, resident
 from tests.benchmarks.plan import MIB, Plan
 
+DROP = """
+import socket, sys
+connection, block = socket.create_connection((sys.argv[1], int(sys.argv[2]))), bytearray(2**16)
+while connection.recv_into(block):
+    pass
+"""
+
 
 def large_file(ours: Tallybox, plan: Plan) -> list[Figure]:
     source = ours.folder / "large.txt"
@@ -20,16 +29,24 @@ def large_file(ours: Tallybox, plan: Plan) -> list[Figure]:
     ours.start("worker")
     ours.warm_up()
     before = {pid: resident(pid, "VmRSS") for pid in families(ours.pids("web"))}
-    uploads, copies, synced = [], [], []
+    uploads, copies, synced, sockets = [], [], [], []
     for _ in range(plan.copies):
         copies.append(copy(source))
         synced.append(copy(source, sync=True))
+        sockets.append(through_socket(source))
         uploads.append(upload_large(ours, source))
     growth = max(resident(pid, "VmHWM") - rss for pid, rss in before.items())
     name = f"{plan.large_file // MIB:,} MiB through the form"
     return [
         Figure(f"{name}, ratio to cp", "s", median(uploads), other=median(copies), aim=Aim("≤", 1.7)),
         Figure(f"{name}, ratio to cp + fsync", "s", median(uploads), other=median(synced)),
+        Figure(
+            f"{plan.large_file // MIB:,} MiB through a socket alone, ratio to cp",
+            "s",
+            None,
+            median(sockets),
+            median(copies),
+        ),
         Figure(f"{name}: growth of the web's peak RSS", "MiB", growth),
     ]
 
@@ -52,6 +69,20 @@ def copy(source: Path, *, sync: bool = False) -> float:
     seconds = time.perf_counter() - start
     target.unlink()
     return seconds
+
+
+def through_socket(source: Path) -> float:
+    """Return the seconds that the bytes take to another process over loopback, which drops them. A form does, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        with subprocess.Popen([sys.executable, "-c", DROP, host, str(port)]) as receiver:
+            connection, _ = server.accept()
+            start = time.perf_counter()
+            with connection, source.open("rb") as file:
+                while block := file.read(MIB):
+                    connection.sendall(block)
+            receiver.wait(timeout=600)
+            return time.perf_counter() - start
 
 
 def upload_large(ours: Tallybox, source: Path) -> float:

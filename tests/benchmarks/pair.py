@@ -23,6 +23,7 @@ from tests.servers import ROOT, wait_for
 SIZE = 10_000  # bytes of random text in each file
 LOOK = 0.001  # seconds between two looks at the newest row
 NAMES = iter(range(1, 1_000_000))
+NOWHERE = "/throw-away"  # The peer's page that receives the form and stores nothing.
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Measured:
     memory: float = 0.0  # MiB
     idle: float = 0.0  # % of a core
     commands: float = 0.0  # of Redis, in a second
+    floor_answers: list[float] = field(default_factory=list)  # ms, where nothing is stored; the peer's only
+    floor_rates: list[float] = field(default_factory=list)  # such answers in a second
 
 
 @contextmanager
@@ -55,10 +58,12 @@ def compare(server: Server, folder: Path, mail_url: str, plan: Plan) -> list[Fig
         for _ in range(plan.rounds):
             for side, its in pairs:
                 upload_one_by_one(side, its, plan.idle_uploads // plan.rounds)
+            throw_away_one_by_one(*pairs[1], plan.idle_uploads // plan.rounds)
         stand_idle(pairs, plan.idle_seconds)
         for _ in range(plan.rounds):
             for side, its in pairs:
                 upload_at_once(side, its, plan.load_uploads // plan.rounds, plan.clients)
+            throw_away_at_once(*pairs[1], plan.load_uploads // plan.rounds, plan.clients)
         for side, its in pairs:
             its.memory = memory(side.pids())
     return figures(*measured, server.name)
@@ -71,14 +76,35 @@ def upload_one_by_one(side: Contender, its: Measured, uploads: int) -> None:
     browser.upload(f"first-{next(NAMES)}.txt", random_text(SIZE))
     side.wait_until_stored()
     for _ in range(uploads):
-        time.sleep(random.uniform(0.05, 0.1))
-        before, content = side.newest()[0], random_text(SIZE)
-        start = time.perf_counter()
-        browser.upload(f"single-{next(NAMES)}.txt", content)
-        its.answers.append((time.perf_counter() - start) * 1000)
+        pause()
+        before = side.newest()[0]
+        start, answered = timed_upload(browser)
+        its.answers.append((answered - start) * 1000)
         wait_for_newer(side, before)
         its.stored.append((time.perf_counter() - start) * 1000)
     browser.close()
+
+
+def throw_away_one_by_one(peer: Contender, its: Measured, uploads: int) -> None:
+    """Send the same form to the page that stores nothing: on these servers no upload can be answered sooner."""
+    browser = Browser(peer.port, NOWHERE)
+    browser.open()
+    for _ in range(uploads):
+        pause()
+        start, answered = timed_upload(browser)
+        its.floor_answers.append((answered - start) * 1000)
+    browser.close()
+
+
+def pause() -> None:
+    time.sleep(random.uniform(0.05, 0.1))
+
+
+def timed_upload(browser: Browser) -> tuple[float, float]:
+    content = random_text(SIZE)
+    start = time.perf_counter()
+    browser.upload(f"single-{next(NAMES)}.txt", content)
+    return start, time.perf_counter()
 
 
 def wait_for_newer(side: Contender, before: int, *, seconds: float = 60) -> None:
@@ -91,10 +117,10 @@ def wait_for_newer(side: Contender, before: int, *, seconds: float = 60) -> None
     raise TimeoutError(f"{side.name} stored no metadata within {seconds} s")
 
 
-def send_load(side: Contender, uploads: int, clients: int, size: int = SIZE) -> list[Any]:
+def send_load(side: Contender, uploads: int, clients: int, path: str = "/") -> list[Any]:
     """Upload from a process of its own; return (name, sent at, answered at) of each."""
-    figures = [str(figure) for figure in (side.port, uploads, clients, size)]
-    command = [sys.executable, "-m", "tests.benchmarks.client", *figures, f"load-{next(NAMES)}"]
+    figures = [str(figure) for figure in (side.port, uploads, clients, SIZE)]
+    command = [sys.executable, "-m", "tests.benchmarks.client", *figures, f"load-{next(NAMES)}", path]
     result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=1800)
     lines: list[Any] = json.loads(result.stdout)
     return lines
@@ -108,6 +134,11 @@ def upload_at_once(side: Contender, its: Measured, uploads: int, clients: int) -
     stored = {name: epoch(moment) for name, moment in side.stored_after(before)}
     its.load_stored += [(stored[name] - start) * 1000 for name, start in sent.items()]
     its.rates.append(uploads / (max(stored.values()) - min(sent.values())))
+
+
+def throw_away_at_once(peer: Contender, its: Measured, uploads: int, clients: int) -> None:
+    lines = send_load(peer, uploads, clients, path=NOWHERE)
+    its.floor_rates.append(uploads / (max(end for *_, end in lines) - min(start for _, start, _ in lines)))
 
 
 def stand_idle(pairs: list[tuple[Contender, Measured]], seconds: float) -> None:
@@ -129,12 +160,17 @@ def figures(ours: Measured, peer: Measured, database: str) -> list[Figure]:
     def line(name: str, unit: str, values: list[float], aim: Aim | None = None) -> Figure:
         return Figure(name, unit, *values, aim=aim, database=database)
 
+    def floor(name: str, unit: str, least: list[float], measured: list[float]) -> Figure:
+        return Figure(f"{name}, nothing stored", unit, None, median(least), median(measured), database=database)
+
     sides = [ours, peer]
     return [
         line("Upload → stored, p50", "ms", [median(its.stored) for its in sides], Aim("≤", 0.7)),
         line("Upload → stored, p99", "ms", [percentile(its.stored, 99) for its in sides], Aim("≤", 0.8)),
         line("Upload's answer, p50", "ms", [median(its.answers) for its in sides], Aim("≤", 0.7)),
+        floor("Form's answer, p50", "ms", peer.floor_answers, peer.answers),
         line("Load: stored per second", "/s", [median(its.rates) for its in sides], Aim("≥", 2)),
+        floor("Load: answers per second", "/s", peer.floor_rates, peer.rates),
         line("Load: upload → stored, p50", "ms", [median(its.load_stored) for its in sides], Aim("≤", 0.1)),
         line("Memory after the load (PSS)", "MiB", [its.memory for its in sides], Aim("≤", 0.85)),
         line("Idle, but for the web: CPU", "%", [its.idle for its in sides], Aim("<", 1, of="figure")),
