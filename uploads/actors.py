@@ -162,8 +162,6 @@ def send_unsent() -> int:
                 logger.warning("not sent again, Redis failed uploads=%s error=%s", len(keys) - position, error)
                 return sent
             sent += 1
-        if len(keys) < recovery.BATCH:
-            break
     return sent
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from uploads.models import Heartbeat, Report, Upload
@@ -45,25 +45,23 @@ def release_abandoned() -> int:
 
 
 def take_unsent(*, queue_is_empty: bool) -> list[int]:
-    """Return the keys of pending uploads whose message was not sent or is lost, now marked as sent.
+    """Return the keys of some pending uploads whose message was not sent or is lost, now marked as sent.
 
     A message is lost if its queue is empty, or if one that was sent well after it has been processed: queues keep
     their order. So nothing is sent again that merely waits in a long queue.
     """
+    pending = Upload.objects.filter(status=Upload.Status.PENDING).order_by("sent_at")  # The order of its index.
     with transaction.atomic():
-        unsent = locked(lost_uploads(timezone.now(), queue_is_empty=queue_is_empty).order_by("pk"))
-        keys = [upload.pk for upload in unsent]
+        taken = locked(pending.filter(sent_at=None)) or locked(lost(pending, queue_is_empty=queue_is_empty))
+        keys = [upload.pk for upload in taken]
         Upload.objects.filter(pk__in=keys).update(sent_at=timezone.now())
     return keys
 
 
-def lost_uploads(now: datetime, *, queue_is_empty: bool) -> UploadQuerySet:
-    overdue = Q(sent_at=None)
-    if queue_is_empty:
-        overdue |= Q(sent_at__lt=now - PATIENCE)
-    elif passed := newest_passed():
-        overdue |= Q(sent_at__lt=min(passed, now) - PATIENCE)
-    return Upload.objects.filter(overdue, status=Upload.Status.PENDING)
+def lost(pending: UploadQuerySet, *, queue_is_empty: bool) -> UploadQuerySet:
+    now = timezone.now()
+    passed = now if queue_is_empty else newest_passed()
+    return pending.filter(sent_at__lt=min(passed, now) - PATIENCE) if passed else pending.none()
 
 
 def newest_passed() -> datetime | None:
