@@ -12,7 +12,7 @@ from uploads.metadata.limits import MEMORY as PARSER
 CONFIG = ROOT / ".upsun" / "config.yaml"
 # MB at half a CPU, Upsun's default: docs.upsun.com/manage-resources/adjust-resources.html.
 MEMORY = {"HIGH_CPU": 224, "BALANCED": 1088, "HIGH_MEMORY": 1408, "HIGHER_MEMORY": 2368}
-AT_REST = {"web": 90, "queue": 105, "scheduler": 46}  # MB, measured; see docs/upsun.md.
+AT_REST = {"web": 95, "queue": 90, "scheduler": 50}  # MB, measured; see docs/upsun.md.
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
