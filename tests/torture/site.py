@@ -119,7 +119,9 @@ class Site:
     def manage(self, *arguments: str) -> str:
         command = [sys.executable, str(ROOT / "manage.py"), *arguments]
         environment = plain_environment(**self.variables)
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def service(self, name: str, *command: str, **variables: str) -> Service:
         environment = plain_environment(**{**self.variables, **variables})

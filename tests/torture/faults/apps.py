@@ -26,10 +26,10 @@ class FaultsConfig(AppConfig):
         from uploads.metadata import content_type
         from uploads.models import Report, Upload
         from uploads.models.report import ReportQuerySet
-        from uploads.models.upload import UploadQuerySet
+        from uploads.models.upload import UploadManager
         from uploads.reports import mail
 
-        wrap(UploadQuerySet, "claim", before="before claim", after="after claim", name_of=name_by_key)
+        wrap(UploadManager, "claim", before="before claim", after="after claim", name_of=name_by_key)
         wrap(metadata, "digest", before="during parsing", name_of=name_by_file)
         wrap(Upload, "finish", before="before commit", after="after commit", name_of=lambda upload, *_: upload.name)
         wrap(signals, "enqueue", before="before send", name_of=name_by_key)
