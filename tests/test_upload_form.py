@@ -289,6 +289,23 @@ def test_a_program_without_cookies_needs_no_token() -> None:
     assert response.status_code == 201
 
 
+def test_a_program_that_keeps_the_cookies_sees_what_it_sent_and_sends_more() -> None:
+    program = Client(enforce_csrf_checks=True)
+    [first] = program.post("/", {"file": text_file()}, headers=JSON).json()["uploads"]
+
+    assert program.get(first["url"], headers=JSON).json()["status"] == "pending"
+    assert program.post("/", {"file": text_file()}, headers=JSON).status_code == 201
+    assert Upload.objects.values("visitor").distinct().count() == 1
+
+
+def test_with_a_session_a_program_counts_as_a_browser(browser: Client, admin_user: Any) -> None:
+    browser.force_login(admin_user)
+    del browser.cookies["csrftoken"]
+
+    assert browser.post("/", {"file": text_file()}, headers=JSON).status_code == 403
+    assert Upload.objects.count() == 0
+
+
 def test_a_browser_without_the_token_gets_a_sentence(browser: Client, media: Path) -> None:
     response = browser.post("/", {"file": text_file()})
 

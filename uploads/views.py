@@ -12,14 +12,14 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from uploads.answers import FileMissing, wants_json
 from uploads.forms import UploadForm
 from uploads.models import Upload
 from uploads.multipart import TOO_MUCH_TEXT, Refusal, receive, storage_refusal
 from uploads.paging import page_of
-from uploads.visitors import remember, visitor_of
+from uploads.visitors import COOKIE, remember, visitor_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ def upload_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def comes_from_a_program(request: HttpRequest) -> bool:
-    """Tell whether no browser sent this: browsers name an Origin with a POST, and without cookies there is no one
-    whose rights a foreign page could borrow."""
-    return not request.COOKIES and "Origin" not in request.headers
+    """Tell whether no browser sent this: browsers name an Origin with a POST, have a cookie from the form, and without
+    a session there is no one whose rights a foreign page could borrow."""
+    return request.COOKIES.keys() <= {COOKIE} and "Origin" not in request.headers
 
 
 def take_files(request: HttpRequest, renamed: list[tuple[str, str]]) -> HttpResponse:
@@ -117,7 +117,7 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def upload_detail(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     upload = get_object_or_404(visible_uploads(request), public_id=public_id)
     if wants_json(request):
@@ -134,7 +134,7 @@ def upload_again(request: HttpRequest, public_id: uuid.UUID) -> HttpResponse:
     return redirect(upload)
 
 
-@require_GET
+@require_safe
 def upload_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
     """Send the bytes as something to save, never to run: whatever they are, they are not pages of this site."""
     upload = get_object_or_404(visible_uploads(request), public_id=public_id)
