@@ -64,12 +64,19 @@ def test_an_image_has_width_and_height(kind):
     assert "warning" not in facts
 
 
-def test_svg_is_an_image_that_pillow_does_not_read():
-    facts = metadata.read(stored(b"<svg xmlns='http://www.w3.org/2000/svg'/>"))
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
+        (b"8BPS\0\x01", "image/vnd.adobe.photoshop"),
+    ],
+)
+def test_an_image_that_pillow_does_not_read_is_not_called_damaged(content, content_type):
+    facts = metadata.read(stored(content))
 
-    assert facts["content_type"] == "image/svg+xml"
-    assert "width" not in facts
-    assert facts["warning"]
+    assert facts["content_type"] == content_type
+    assert not facts.keys() & {"width", "warning"}
 
 
 def test_a_missing_file_is_an_error_of_the_system():

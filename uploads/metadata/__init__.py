@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 BLOCK = 2**18  # bytes; for larger ones the memory is asked for anew each time
 
-#: The start of a content type → the module whose `extract` reads such files. The longest match wins.
+PILLOW = ["avif", "bmp", "gif", "jp2", "jpeg", "png", "tiff", "webp"]
+#: A content type → the module whose `extract` reads such files.
 EXTRACTORS = {
-    "image/": "uploads.metadata.image",
+    **{f"image/{kind}": "uploads.metadata.image" for kind in PILLOW},
     "image/vnd.microsoft.icon": "uploads.metadata.icon",
 }
 
@@ -33,7 +34,7 @@ def read(upload: "Upload", on_progress: Callable[[], None] = lambda: None) -> di
     """
     with upload.file.storage.open(str(upload.file.name), "rb") as file:
         content_type = content_type_of(file.read(HEAD))
-        extractor = extractor_for(content_type)  # First: where it cannot run, the whole file was not read in vain.
+        extractor = EXTRACTORS.get(content_type)  # First: where it cannot run, the whole file was not read in vain.
         extracted = extract(extractor, sorted(set(EXTRACTORS.values())), file) if extractor else {}
         file.seek(0)
         size, sha256 = digest(file, on_progress)
@@ -48,8 +49,3 @@ def digest(file: IO[bytes], on_progress: Callable[[], None] = lambda: None) -> t
         sha256.update(block)
         on_progress()
     return size, sha256.hexdigest()
-
-
-def extractor_for(content_type: str) -> str | None:
-    prefixes = [prefix for prefix in EXTRACTORS if content_type.startswith(prefix)]
-    return EXTRACTORS[max(prefixes, key=len)] if prefixes else None
