@@ -37,7 +37,7 @@ def test_a_site_in_order_has_no_findings(capsys: Any) -> None:
 
     call_command("audit", "--digest")
 
-    assert capsys.readouterr().out == "0 missing, 0 orphans, 0 changed.\n"
+    assert capsys.readouterr().out == "0 missing, 0 orphaned, 0 changed.\n"
 
 
 def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) -> None:
@@ -45,7 +45,8 @@ def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) ->
     process_upload(changed.pk)
     Path(missing.file.path).unlink()
     Path(changed.file.path).write_bytes(b"other")
-    orphan(media, "uploads/2026-01-01/" + "0" * 32 + ".txt")
+    orphan(media, "uploads/2026-01-01/" + "0" * 32 + ".txt", age=180)
+    orphan(media, "incoming/tmp123.upload", age=60)
 
     call_command("audit", "--digest")
 
@@ -53,7 +54,7 @@ def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) ->
     assert f"missing  {missing.file.name}  (upload {missing.public_id}, missing.txt)" in out
     assert f"changed  {changed.file.name}" in out
     assert f"orphan   uploads/2026-01-01/{'0' * 32}.txt" in out
-    assert "1 missing, 1 orphans, 1 changed." in out
+    assert "1 missing, 1 orphaned, 1 changed." in out
 
 
 def test_without_digest_no_file_is_read(media: Path) -> None:

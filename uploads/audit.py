@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePath
@@ -92,11 +93,14 @@ def has_changed(upload: Upload) -> bool:
 
 
 def stored_files() -> Iterator[str]:
-    root = Path(default_storage.path(""))
+    """Yield the files that nobody has written to for some minutes: others may still be arriving."""
+    root, newest = Path(default_storage.path("")), time.time() - YOUNG.total_seconds()
     for name in FOLDERS:
         for folder, _, names in os.walk(root / name):
-            for entry in names:
-                yield str((Path(folder) / entry).relative_to(root))
+            for path in (Path(folder) / entry for entry in names):
+                with suppress(FileNotFoundError):  # Deleted, or renamed to where it belongs.
+                    if path.lstat().st_mtime < newest:
+                        yield str(path.relative_to(root))
 
 
 def batches(paths: Iterator[str]) -> Iterator[list[str]]:

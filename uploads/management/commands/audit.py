@@ -27,7 +27,7 @@ class Command(BaseCommand):
         for upload in findings.changed:
             self.stdout.write(f"changed  {upload.file.name}  (upload {upload.public_id}, {upload.name})")
         counts = len(findings.missing), len(findings.orphans), len(findings.changed)
-        self.stdout.write("{} missing, {} orphans, {} changed.".format(*counts))
+        self.stdout.write("{} missing, {} orphaned, {} changed.".format(*counts))
         if options["fix"]:
             try:
                 removed, marked = fix(findings)
