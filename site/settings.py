@@ -77,9 +77,11 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "uploads.middleware.no_body_for_head",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "uploads.middleware.content_security_policy",
+    "uploads.middleware.OwnNotFoundPage",
     "uploads.middleware.DatabaseRequired",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -177,7 +179,12 @@ DEFAULT_FROM_EMAIL = read(
     "DEFAULT_FROM_EMAIL", "tallybox@localhost", lambda value: parse_addresses(value)[0], ADDRESSES
 )
 
-EMAIL = read("EMAIL_URL", "consolemail://", parse_email, "consolemail:// or smtp://user:password@host:port")
+EMAIL = read(
+    "EMAIL_URL",
+    "consolemail://",
+    parse_email,
+    "consolemail://, dummymail://, or smtp://user:password@host:port; smtp+tls:// and smtp+ssl:// encrypt",
+)
 if EMAIL["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend":
     EMAIL["EMAIL_BACKEND"] = "uploads.reports.console.EmailBackend"
 EMAIL_TIMEOUT = 10  # seconds

@@ -1,9 +1,12 @@
 """The WSGI application that gunicorn serves."""
 
 import os
+import warnings
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
+# WhiteNoise's complaint where nobody ran collectstatic: it serves the files from where they are, too.
+warnings.filterwarnings("ignore", "No directory at", UserWarning)
 application = get_wsgi_application()

@@ -282,7 +282,9 @@ def test_a_name_with_line_breaks_makes_no_header_of_its_own() -> None:
     assert response["Content-Disposition"] == 'attachment; filename="a Set-Cookie: b=c .txt"'
 
 
-def test_a_file_that_is_missing_on_the_mount_is_answered_with_a_sentence() -> None:
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_file_that_is_missing_on_the_mount_is_answered_with_a_sentence(settings: Any, debug: bool) -> None:
+    settings.DEBUG = debug
     client = Client()
     upload = send(client)
     upload.file.storage.delete(upload.file.name)
@@ -291,6 +293,7 @@ def test_a_file_that_is_missing_on_the_mount_is_answered_with_a_sentence() -> No
 
     assert response.status_code == 404
     assert "“notes.txt” is missing on the media mount" in response.content.decode()
+    assert "DEBUG = True" not in response.content.decode()
 
 
 def test_a_failed_upload_is_tried_again_from_its_page(client: Client) -> None:

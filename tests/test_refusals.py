@@ -236,6 +236,24 @@ def test_a_connection_that_breaks_leaves_nothing(site: tuple[int, Running], medi
     assert "Traceback" not in process.output()
 
 
+def test_a_head_request_is_answered_without_a_body_and_without_a_complaint(site: tuple[int, Running]) -> None:
+    port, process = site
+    for address in ("/", "/healthz", "/readyz", "/static/uploads/tallybox.css", "/nowhere"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        answers = []
+        for method in ("GET", "HEAD"):
+            connection.request(method, address)
+            response = connection.getresponse()
+            answers.append((response.status, response.read() == b""))
+        connection.close()
+
+        assert answers == [
+            (404 if address == "/nowhere" else 200, False),
+            (404 if address == "/nowhere" else 200, True),
+        ]
+    assert "WARNING gunicorn" not in process.output()
+
+
 @pytest.mark.usefixtures("nothing_kept")
 def test_a_body_in_chunks_is_refused(site: tuple[int, Running]) -> None:
     with socket.create_connection(("127.0.0.1", site[0]), timeout=20) as connection:

@@ -186,11 +186,12 @@ def test_every_process_stops_at_a_bad_value_with_one_line(tmp_path, command):
     assert re.fullmatch(r"REPORT_SCHEDULE=soon cannot be used\. Allowed: .+\.\n", result.stderr)
 
 
-def test_the_web_process_stops_without_a_secret_key(checkout, tmp_path):
-    result = start(checkout, tmp_path, "-m", "gunicorn")
+@pytest.mark.parametrize(("key", "fault"), [("", "not set"), ("x" * 49, "too short")])
+def test_the_web_process_stops_without_a_good_secret_key(checkout, tmp_path, key, fault):
+    result = start(checkout, tmp_path, "-m", "gunicorn", SECRET_KEY=key)
 
     assert (result.returncode, result.stdout) == (1, "")
-    assert re.fullmatch(r"SECRET_KEY is not set\. Allowed: .+\.\n", result.stderr)
+    assert re.fullmatch(rf"SECRET_KEY is {fault}\. Allowed: .+\.\n", result.stderr)
 
 
 def test_gunicorn_receives_no_more_of_a_body_at_once_than_django_reads():

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from uploads.models import Heartbeat
 from uploads.models.heartbeat import SILENCE
@@ -27,7 +27,7 @@ def wants_json(request: HttpRequest) -> bool:
     return "application/json" in accept and "text/html" not in accept
 
 
-@require_GET
+@require_safe
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer as long as the process does."""
@@ -35,7 +35,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
     """Tell whether requests can be served, and how long ago the last worker and scheduler were heard of (seconds).

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import InterfaceError, OperationalError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
-from uploads.answers import database_down, wants_json
+from uploads.answers import database_down, not_found, wants_json
 from uploads.multipart import drain
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -25,6 +25,34 @@ def content_security_policy(get_response: GetResponse) -> GetResponse:
         return response
 
     return middleware
+
+
+def no_body_for_head(get_response: GetResponse) -> GetResponse:
+    """Answer HEAD without the body that its GET has: gunicorn would drop it and complain."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if request.method == "HEAD":
+            if isinstance(response, StreamingHttpResponse):
+                response.streaming_content = ()
+            elif isinstance(response, HttpResponse):
+                response.content = b""
+        return response
+
+    return middleware
+
+
+class OwnNotFoundPage:
+    """Shows the site's own page for what is not there, also where DEBUG would show Django's."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return not_found(request, exception) if isinstance(exception, Http404) else None
 
 
 class DatabaseRequired:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from uploads.models import Report
 from uploads.paging import page_of
@@ -37,7 +37,7 @@ def for_report_readers(view: View) -> View:
             raise PermissionDenied("Reports name everybody's files, so they are for staff. Ask for a staff account.")
         return redirect_to_login(request.get_full_path())
 
-    return never_cache(require_GET(guarded))
+    return never_cache(require_safe(guarded))
 
 
 @for_report_readers
