@@ -167,7 +167,7 @@ def rows_come_as(monkeypatch: Any, *sizes: int) -> list[int]:
     return read
 
 
-@pytest.mark.parametrize(("blocks", "most"), [(500, 1), (50, 20)])
+@pytest.mark.parametrize(("blocks", "most"), [(500, 0), (50, 20)])
 def test_a_csv_is_given_up_as_soon_as_it_cannot_fit(monkeypatch: Any, blocks: int, most: int) -> None:
     read = rows_come_as(monkeypatch, *[100] * blocks)
 

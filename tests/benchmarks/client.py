@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-BOUNDARY = "frontier"
+BOUNDARY = "----WebKitFormBoundary7Qd2xVb0LkMf3RzA"  # As long as Chromium's: the longer, the sooner it is searched for.
 TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="(\w+)"')
 
 

@@ -71,8 +71,11 @@ def harmless(cell: Any) -> Any:
 def attachment(files: int) -> Attachment | None:
     """Return the CSV of so many files, compressed above 1 MiB, or None where even so it is above 4 MiB.
 
-    As soon as the rest cannot fit it is given up: of a million files after the first block.
+    As soon as the rest cannot fit it is given up; of a million files it is not begun, for which PostgreSQL would have
+    to collect all rows.
     """
+    if files * ROW > PACKED_LIMIT:
+        return None
     plain, packed, written = io.BytesIO(), io.BytesIO(), 0
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0) as archive:
         for block in csv_blocks():
