@@ -3,13 +3,14 @@
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Running, descendants, free_port, running, wait_for
+from tests.servers import ROOT, Running, descendants, free_port, plain_environment, running, wait_for
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def test_the_death_of_one_child_ends_all(checkout: Path, name: str) -> None:
         assert alive(children) == []
 
 
-@pytest.mark.parametrize("name", ["web", "valkey"])
+@pytest.mark.parametrize("name", ["web", "worker", "scheduler", "valkey"])
 def test_the_death_of_who_reads_a_childs_output_ends_all(checkout: Path, name: str) -> None:
     with runall(checkout) as process:
         process.wait_for_output("Tallybox is running")
@@ -109,7 +110,7 @@ def test_the_death_of_who_reads_a_childs_output_ends_all(checkout: Path, name: s
 
         os.kill(reader, signal.SIGKILL)
 
-        assert process.process.wait(timeout=20) == 1
+        assert process.process.wait(timeout=20) != 0
         assert alive(children) == []
         assert f"{name} ended by itself" in process.output().splitlines()[-1]
 
@@ -173,3 +174,39 @@ def test_for_https_it_names_the_proxy(checkout: Path) -> None:
         process.wait_for_output("It serves the HTTPS proxy in front of")
 
         assert process.terminate() == 0
+
+
+def supervisor(folder: Path, *children: tuple[str, str, str]) -> Running:
+    """Start a supervisor of children given as (name, command, folder); the last one ends last."""
+    code = f"""
+import sys
+from uploads.supervisor import Supervisor
+supervisor = Supervisor(last={children[-1][0]!r})
+for name, command, folder in {children!r}:
+    supervisor.add_process(name, command, cwd=folder)
+sys.exit(supervisor.run())
+"""
+    environment = plain_environment(PYTHONPATH=str(ROOT))
+    return Running([sys.executable, "-c", code], log=folder / "log", environment=environment, folder=folder)
+
+
+def test_a_child_that_cannot_start_ends_all(tmp_path: Path) -> None:
+    process = supervisor(tmp_path, ("a", "sleep 60", "/nonexistent"), ("b", "sleep 60", "/"))
+    try:
+        assert process.process.wait(timeout=20) != 0
+        assert "a ended by itself" in process.output().splitlines()[-1]
+    finally:
+        process.end()
+
+
+def test_the_status_is_that_of_who_ended_first_though_a_signal_comes_later(tmp_path: Path) -> None:
+    slow = "sh -c \"trap 'sleep 2; exit 0' TERM; echo trapped; while :; do sleep 0.1; done\""
+    process = supervisor(tmp_path, ("a", "sh -c 'sleep 1; exit 3'", "/"), ("b", slow, "/"))
+    try:
+        process.wait_for_output("Stopping")
+
+        process.process.send_signal(signal.SIGTERM)
+
+        assert process.process.wait(timeout=20) == 3
+    finally:
+        process.end()

@@ -60,16 +60,17 @@ class Supervisor(Manager):  # type: ignore[misc]
         self.last = last
         self.told: set[str] = set()
         self._terminating = False
-        self.returncode: int | None = None
         self.deadline = self.readers_deadline = float("inf")
         self.first = ""  # who ended by itself
+        self.lost: set[str] = set()  # whose reader has died
 
     def run(self) -> int:
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         self.loop()
-        if self.first:
-            self.say(f"{self.first} ended by itself, so everything was stopped. Above stands why.")
-        return 0 if self.returncode in (130, 143) else self.returncode or 1
+        if not self.first:
+            return 0
+        self.say(f"{self.first} ended by itself, so everything was stopped. Above stands why.")
+        return self._processes[self.first]["returncode"] or 1
 
     def say(self, text: str) -> None:
         self._system_print(f"{text}\n")
@@ -90,8 +91,11 @@ class Supervisor(Manager):  # type: ignore[misc]
             for child in self._processes.values():
                 child["process"].kill()
 
-    def _all_stopped(self) -> bool:
+    def _all_started(self) -> bool:
         self.notice_lost()
+        return all("pid" in child or "returncode" in child for child in self._processes.values())
+
+    def _all_stopped(self) -> bool:
         if not self._terminating:
             self.first = next((name for name, child in self._processes.items() if "returncode" in child), "")
         running = [name for name, child in self._processes.items() if "returncode" not in child]
@@ -104,14 +108,23 @@ class Supervisor(Manager):  # type: ignore[misc]
         return not running
 
     def notice_lost(self) -> None:
-        """Honcho has a process of its own read each child's output and tell of its end: that one may be killed, too."""
+        """Honcho has a process of its own read each child's output and tell of its end: that one may be killed, too.
+
+        Then all are stopped in their order, and whether such a child has ended is looked up here.
+        """
         for name, child in self._processes.items():
-            if "returncode" not in child and not child["process"].is_alive() and self.events.empty():
-                self.say(f"{name} is killed: the process that reads its output has died")
-                with suppress(ProcessLookupError):
-                    os.killpg(child["pid"], signal.SIGKILL)
+            if "returncode" in child or child["process"].is_alive() or not self.events.empty():
+                continue
+            if name not in self.lost:
+                self.lost.add(name)
+                self.say(f"The process that reads the output of {name} has died.")
+                self.first = self.first if self._terminating else name
+                self.terminate()
+            pid = child.get("pid")
+            if pid and time.monotonic() > self.deadline:
+                self._procmgr.kill(pid)
+            if not (pid and is_running(pid)) or time.monotonic() > self.deadline:
                 child["returncode"] = -signal.SIGKILL
-                self.returncode = self.returncode or 1
 
     def end(self, name: str) -> None:
         """Signal the child alone, once: it passes SIGTERM on to its workers, and Dramatiq's take a second as a kill."""
@@ -120,3 +133,11 @@ class Supervisor(Manager):  # type: ignore[misc]
             self.told.add(name)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
