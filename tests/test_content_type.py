@@ -73,6 +73,8 @@ FILES = {
     "ico": (image("ICO"), "image/vnd.microsoft.icon"),
     "jp2": (image("JPEG2000"), "image/jp2"),
     "avif": (image("AVIF"), "image/avif"),
+    "avif under a general brand": (image("AVIF").replace(b"ftypavif", b"ftypmif1", 1), "image/avif"),
+    "heif": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "image/heif"),
     "zip": (zipped("a.txt", "b.txt"), "application/zip"),
     "empty zip": (zipped(), "application/zip"),
     "zip with word in it": (zipped("word/a.txt"), "application/zip"),

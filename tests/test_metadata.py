@@ -72,7 +72,7 @@ def test_an_image_has_width_and_height(kind):
         (b"8BPS\0\x01", "image/vnd.adobe.photoshop"),
     ],
 )
-def test_an_image_that_pillow_does_not_read_is_not_called_damaged(content, content_type):
+def test_an_image_of_a_kind_that_is_not_parsed_is_not_called_damaged(content, content_type):
     facts = metadata.read(stored(content))
 
     assert facts["content_type"] == content_type

@@ -103,7 +103,7 @@ def container_type(head: bytes) -> str | None:
     if head[:4] == b"RIFF":
         return RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return BRANDS.get(head[8:12], "video/mp4")
+        return brand_type(head)
     if head[:4] == b"OggS":
         return "video/ogg" if b"theora" in head[:100] else "audio/ogg"
     if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML, RFC 8794; the document type stands in its header.
@@ -117,6 +117,14 @@ def container_type(head: bytes) -> str | None:
     if is_mpeg_audio(head):
         return "audio/mpeg"
     return None
+
+
+def brand_type(head: bytes) -> str:
+    """Return the type of an ISO base media file by its brand; if that is general, by the compatible ones."""
+    brand, compatible = head[8:12], head[16 : int.from_bytes(head[:4])]
+    if brand in (b"mif1", b"msf1") and (b"avif" in compatible or b"avis" in compatible):
+        return "image/avif"
+    return BRANDS.get(brand, "video/mp4")
 
 
 def zip_type(head: bytes) -> str:
