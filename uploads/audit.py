@@ -93,7 +93,10 @@ def has_changed(upload: Upload) -> bool:
 
 
 def stored_files() -> Iterator[str]:
-    """Yield the files that nobody has written to for some minutes: others may still be arriving."""
+    """Yield the files that nobody has written to for some minutes: others may still be arriving.
+
+    So may the first files of a form that takes longer; they are listed, and `fix` leaves them for a day.
+    """
     root, newest = Path(default_storage.path("")), time.time() - YOUNG.total_seconds()
     for name in FOLDERS:
         for folder, _, names in os.walk(root / name):

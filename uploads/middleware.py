@@ -43,7 +43,7 @@ def no_body_for_head(get_response: GetResponse) -> GetResponse:
 
 
 class OwnNotFoundPage:
-    """Shows the site's own page for what is not there, also where DEBUG would show Django's."""
+    """Shows the site's own page for what a view does not find, also where DEBUG would show Django's."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
