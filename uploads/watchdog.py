@@ -16,6 +16,7 @@ import time
 logger = logging.getLogger("uploads.watchdog")
 
 BEAT = struct.Struct("=i")  # the process id of a worker process
+STOP = {signal.SIGTERM, signal.SIGINT}  # Blocked while nobody can take them: they are delivered later, not lost.
 LAST_CHANCE = 12.0  # seconds from SIGTERM to SIGKILL
 
 
@@ -36,8 +37,9 @@ class Watchdog:
 
     def run(self) -> int:
         """Return the master's exit status, 1 where it had to be ended."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in STOP:
             signal.signal(signum, lambda *_: self.stop())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         wedged = False
         while True:
             pid, status = os.waitpid(self.master, os.WNOHANG)

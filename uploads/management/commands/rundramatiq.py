@@ -1,6 +1,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 import time
 from argparse import ArgumentParser
@@ -11,6 +12,8 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 from dramatiq import cli
+
+from uploads.watchdog import STOP
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ class Command(BaseCommand):
 
 def become_watched(processes: int, patience: int) -> None:
     """Go on in a child; the process that the platform knows becomes its watchdog."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # Until watchdog and Dramatiq, each in its time, unblock them.
     beats, lifeline = os.pipe(), os.pipe()
     master = os.fork()
     if master:
