@@ -28,9 +28,9 @@ timeout = 60  # Seconds without a sign of life from a worker; a long upload keep
 graceful_timeout = 10  # Seconds for requests in flight on SIGTERM; platforms kill after 15.
 preload_app = True  # Workers share the memory of the loaded code, and a bad setting stops the start.
 control_socket_disable = True
-# Bytes of a body to receive at once: as many as Django asks for. Of more, 1 MiB as it comes, gunicorn copies the rest
-# to and fro at each read, which doubles the time that a large file takes.
-SocketUnreader.max_body_chunk = 64 * 1024
+# Bytes of a body to receive at once: as many as uploads/multipart.py asks for. Of more, 1 MiB as it comes, gunicorn
+# copies the rest to and fro at each read.
+SocketUnreader.max_body_chunk = 256 * 1024
 
 
 def when_ready(server: object) -> None:

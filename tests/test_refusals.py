@@ -228,7 +228,7 @@ def test_a_body_that_ends_before_its_length_is_refused(site: tuple[int, Running]
 def test_a_connection_that_breaks_leaves_nothing(site: tuple[int, Running], media: Path) -> None:
     port, process = site
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(head("Content-Length: 500000") + part() + part(b"x" * 200_000))
+        connection.sendall(head("Content-Length: 900000") + part() + part(b"x" * 600_000))
         wait_for(lambda: files_below(media), what="the file to arrive")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # Closing resets.
 

@@ -9,12 +9,13 @@ import time
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -25,6 +26,7 @@ from uploads.audit import media_is_away
 from uploads.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
+BLOCK = 2**18  # bytes of a file that are received and written at a time; gunicorn.conf.py knows it, too
 HEADER = 1024  # bytes of a part's header that may follow its delimiter
 DRAIN = 64 * 2**20  # bytes of a refused body that are read, so that a browser gets to see the answer
 DRAIN_TIME = 3.0  # seconds
@@ -76,12 +78,26 @@ class Body:
         return not self.closed or self.delimiters - 1 > parts + self.unnamed
 
 
+class ArrivingFile(TemporaryUploadedFile):
+    """A file in the incoming folder, its path without anything of the user's name.
+
+    It is written in whole blocks: the parser's pieces end anywhere, and as they come they take half as long again.
+    """
+
+    def __init__(self, name: str | None, *facts: Any) -> None:
+        folder = settings.FILE_UPLOAD_TEMP_DIR
+        file = NamedTemporaryFile(prefix="arriving-", dir=folder, buffering=BLOCK)  # noqa: SIM115 - closed by its owner
+        UploadedFile.__init__(self, file, name, *facts)
+
+
 class FileHandler(TemporaryFileUploadHandler):
     """Writes each file to the media mount, where saving it is a rename."""
 
-    def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
-        super().new_file(field_name, "arriving", *args, **kwargs)  # No path takes anything from the user's name.
-        self.file.name = file_name
+    chunk_size = BLOCK
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        FileUploadHandler.new_file(self, *args, **kwargs)  # Not the parent's, which makes a file of its own.
+        self.file = ArrivingFile(self.file_name, self.content_type, 0, self.charset, self.content_type_extra)
 
     def upload_interrupted(self) -> None:
         raise MultiPartParserError("The last file has no end.")
