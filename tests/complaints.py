@@ -10,6 +10,8 @@ from django.conf import settings
 from tests.containers import containers
 
 INHERITED = ("mounts", "relationships", "variables")
+# What a link may name behind the colon, and is named where it says nothing: the registry's default endpoints.
+ENDPOINTS = {"postgresql": "postgresql", "redis-persistent": "redis", "network-storage": "network-storage"}
 # Not deprecated and not retired: Upsun's own registry, github upsun/meta, resources/image/registry.json, 2026-07-21.
 SUPPORTED = {
     "python": {"3.13", "3.14"},
@@ -55,17 +57,22 @@ def wrong_routes(config: dict[str, Any]) -> Iterator[str]:
     for address, route in config["routes"].items():
         if route["type"] == "redirect" and route["to"] not in config["routes"]:
             yield f"{address}: leads to {route['to']}, which is no route"
-        if route["type"] == "upstream" and route["upstream"].partition(":")[0] not in config["applications"]:
+        app, _, endpoint = route.get("upstream", "").partition(":")
+        if route["type"] == "upstream" and (app not in config["applications"] or endpoint not in ("", "http")):
             yield f"{address}: leads to {route['upstream']}, which is no app"
 
 
 def wrong_relationships(app: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
     for container in containers(app):
-        for relationship, service in container.services().items():
+        for relationship, (service, endpoint) in container.links().items():
             if service not in config["services"]:
                 yield f"{container.name}: {relationship} leads to {service}, which is no service"
-            elif not (kind := config["services"][service]["type"]).startswith(relationship):
+                continue
+            kind = config["services"][service]["type"]
+            if not kind.startswith(relationship):
                 yield f"{container.name}: {relationship} leads to {service}, which is a {kind}"
+            if endpoint not in ("", ENDPOINTS.get(kind.partition(":")[0])):
+                yield f"{container.name}: {relationship} leads to {service}:{endpoint}, which {service} does not have"
 
 
 def wrong_overrides(app: dict[str, Any]) -> Iterator[str]:

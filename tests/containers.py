@@ -60,10 +60,22 @@ class Container:
         words = self.start.split()
         return dict(zip(words, words[1:], strict=False))
 
+    def links(self) -> dict[str, tuple[str, str]]:
+        """Return relationship → service and endpoint, empty for the default one.
+
+        A relationship without a value is named like its service; the old form is `service:endpoint`.
+        """
+        found = {}
+        for name, link in self.effective("relationships").items():
+            if isinstance(link, str):
+                service, _, endpoint = link.partition(":")
+            else:
+                service, endpoint = (link or {}).get("service", name), (link or {}).get("endpoint", "")
+            found[name] = (service, endpoint)
+        return found
+
     def services(self) -> dict[str, str]:
-        """Return relationship → service; one without a value is named like its service."""
-        links = self.effective("relationships")
-        return {name: (link or {}).get("service", name) for name, link in links.items()}
+        return {name: service for name, (service, _) in self.links().items()}
 
     def volume(self, path: str) -> tuple[str, str]:
         """Return owner and folder of what is mounted at a path; who has the same pair sees the same files."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from tests import made_up
 from tests.containers import Container, containers, read_config
-from tests.servers import ROOT, Running, copy_product, python_folder
+from tests.packages import bare_interpreter
+from tests.servers import ROOT, Running, copy_product
 from tests.services import PostgresService, RedisService
 
 NOBODY = 65534
@@ -71,7 +72,8 @@ class Platform:
         return self.folder / name / "app"
 
     def build(self) -> Path:
-        """Run the build hook where everything can be written, with the packages of the tests, and return the place."""
+        """Run the build hook where everything can be written, the packages being there, and return the place."""
+        bare_interpreter(self.folder / "python")
         self.folder_of("build")
         place = copy_product(self.app_of("build"))
         shutil.copy(ROOT / "requirements.txt", place)
@@ -137,7 +139,11 @@ class Platform:
         """Return all that a process is given: nothing of this machine but the way to its programs."""
         own = self.containers[name].variables if name in self.containers else self.containers["web"].variables
         temporary = str(self.temporary_of(name))
-        machine = {"PATH": f"{python_folder()}:{os.defpath}", "HOME": str(self.app_of(name)), "TMPDIR": temporary}
+        machine = {
+            "PATH": f"{self.folder / 'python' / 'bin'}:{os.defpath}",
+            "HOME": str(self.app_of(name)),
+            "TMPDIR": temporary,
+        }
         return {**machine, "LANG": "C.UTF-8", **own, **platform, **self.variables}
 
     def platform_of(self, container: Container) -> dict[str, str]:

@@ -115,7 +115,13 @@ QUEUE = (*APP, "workers", "queue")
         (put(*APP, "mounts", value={}), "web: has no mount media"),
         (put(*QUEUE, "mounts", value={}), "queue: has no mount media"),
         (put(*APP, "relationships", "redis", value={"service": "postgresql"}), "redis leads to postgresql, which is a"),
+        (put(*APP, "relationships", "redis", value={"service": "redis", "endpoint": "cache"}), "redis does not have"),
+        (put(*APP, "relationships", "redis", value={"service": "redis", "endpoint": "redis"}), ""),
+        (put(*APP, "relationships", "redis", value="redis:redis"), ""),
+        (put(*APP, "relationships", "redis", value="valkey:redis"), "leads to valkey, which is no service"),
         (put("routes", "https://{default}/", "upstream", value="app:http"), "leads to app:http, which is no app"),
+        (put("routes", "https://{default}/", "upstream", value="tallybox:https"), "tallybox:https, which is no app"),
+        (put("routes", "https://{default}/", "upstream", value="tallybox"), ""),
         (put("routes", "https://www.{default}/", "to", value="https://{all}/"), "which is no route"),
     ],
 )

@@ -1,20 +1,23 @@
 """A deploy to Upsun, rehearsed: hooks and start commands as they stand in `.upsun/config.yaml`, from empty services to
 a report in the mailbox. It proves what one machine can prove; nobody has pushed to the platform from here."""
 
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.browser import Browser
 from tests.made_up import HOST
 from tests.rehearsal import Platform, fingerprint
 from tests.servers import Mailbox, wait_for
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 # The first variant needs no rights and always runs. The second needs root and mount rights, for what they alone can
 # show: a file system that is read-only for everybody, and the platform's mail server on its port 25.
 VARIANTS = ["read-only by permissions", pytest.param("read-only mounts", marks=pytest.mark.mounting)]
@@ -61,7 +64,7 @@ def test_from_a_push_to_a_report(platform: Platform, mailbox: Mailbox) -> None:
     browser = Browser(platform.socket, HOST)
     log_in(browser, mailbox)
     upload(browser)
-    report = wait_for(lambda: report_on("photo.txt", mailbox), seconds=60, what="a report")
+    report = wait_for(lambda: report_on("photo.png", mailbox), seconds=60, what="a report")
     assert (report["From"], report["To"]) == (f"tallybox@{HOST}", "ada@example.org")
     assert f"https://{HOST}" in report.get_body(("plain",)).get_content()
     ready = wait_for(lambda: all_there(browser), seconds=60, what="all processes")
@@ -87,19 +90,24 @@ def log_in(browser: Browser, mailbox: Mailbox) -> None:
 
 
 def upload(browser: Browser) -> None:
-    """Send a file and wait until a worker has read it."""
+    """Send a file and wait until a worker, and for an image its parser, has read it."""
     from django.core.files.base import ContentFile
 
+    content = io.BytesIO()
+    Image.new("RGB", (3, 4), "teal").save(content, "PNG")
+    image = ContentFile(content.getvalue(), name="photo.png")
     assert b"Drop files here" in browser.get("/")[1]
-    status, answer, _ = browser.post("/", {"file": ContentFile(b"words", name="photo.txt")}, Accept="application/json")
+    status, answer, _ = browser.post("/", {"file": image}, Accept="application/json")
     assert status == 201, answer
     [taken] = json.loads(answer)["uploads"]
     assert taken["url"].startswith(f"https://{HOST}/uploads/")
 
-    def is_ready() -> bool:
-        return bool(json.loads(browser.get(taken["url"], Accept="application/json")[1])["status"] == "ready")
+    def finished() -> Any:
+        answer = json.loads(browser.get(taken["url"], Accept="application/json")[1])
+        return answer["status"] in ("ready", "failed") and answer
 
-    wait_for(is_ready, seconds=60, what="the worker")
+    found = wait_for(finished, seconds=60, what="the worker")
+    assert (found["status"], found["metadata"].get("width"), found["error"]) == ("ready", 3, "")
 
 
 def report_on(name: str, mailbox: Mailbox):

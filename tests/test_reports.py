@@ -222,6 +222,19 @@ def test_without_mail_a_report_says_so_and_is_not_called_sent(settings: Any, adm
     assert mail.outbox == []
 
 
+def test_without_mail_the_log_says_nothing_at_each_tick(settings: Any, caplog: Any) -> None:
+    with caplog.at_level("INFO"):
+        settings.MAIL_OFF = "this is a preview"
+        send(minute=1)
+        quiet = caplog.text
+        settings.MAIL_OFF, settings.REPORT_WHEN = "", "changed"
+        send(minute=2)
+        send(minute=3)
+
+    assert "skipped" not in quiet
+    assert "report skipped" in caplog.text
+
+
 def test_without_mail_nobody_is_said_to_get_it(settings: Any, admin_client: Client) -> None:
     assert b"Mailed to reports@localhost" in admin_client.get("/reports/").content
     settings.MAIL_OFF = "this is a preview"

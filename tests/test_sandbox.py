@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -30,6 +31,21 @@ def poison(deed: str) -> IO[bytes]:
     file.write(f"POISON {deed}".encode())
     file.flush()
     return file
+
+
+def test_a_parser_finds_what_the_worker_finds(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "rare_format.py").write_text("def extract(file):\n    return {'words': file.read().decode()}\n")
+    tmp_path.chmod(0o755)
+    monkeypatch.syspath_prepend(tmp_path)  # As a user's own packages are, which HOME leads to.
+
+    child = Child(["rare_format"])
+    with tempfile.TemporaryFile() as file:
+        file.write(b"some")
+        file.flush()
+        answer = child.ask("rare_format", file)
+    child.end()
+
+    assert answer == {"metadata": {"words": "some"}}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,11 @@ def on_upsun(read_settings: Read) -> Read:
 
 @pytest.fixture
 def preview(on_upsun: Read) -> Read:
-    names = {"PLATFORM_ENVIRONMENT_TYPE": "development", "PLATFORM_ENVIRONMENT": "idea-x7y8z9a"}
+    names = {
+        "PLATFORM_ENVIRONMENT_TYPE": "development",
+        "PLATFORM_BRANCH": "idea",
+        "PLATFORM_ENVIRONMENT": "idea-x7y8z9a",
+    }
     return lambda **more: on_upsun(**{**names, **more})
 
 
@@ -146,7 +150,7 @@ def test_a_preview_mails_nobody(preview: Read, kind: str) -> None:
     settings = preview(PLATFORM_ENVIRONMENT_TYPE=kind)
 
     assert settings["EMAIL_BACKEND"] == DUMMY
-    assert "MAIL_FROM_PREVIEWS=1" in settings["MAIL_OFF"]
+    assert "MAIL_FROM_PREVIEWS=idea" in settings["MAIL_OFF"]
 
 
 @pytest.mark.parametrize("host", ["smtp.internal", ""])
@@ -154,15 +158,21 @@ def test_a_preview_that_inherits_a_mail_server_mails_nobody(preview: Read, host:
     settings = preview(EMAIL_URL="smtp://mail.example.org", PLATFORM_SMTP_HOST=host)
 
     assert settings["EMAIL_BACKEND"] == DUMMY
-    assert "MAIL_FROM_PREVIEWS=1" in settings["MAIL_OFF"]
+    assert "MAIL_FROM_PREVIEWS=idea" in settings["MAIL_OFF"]
 
 
 def test_a_preview_that_is_told_to_mails(preview: Read) -> None:
-    assert preview(MAIL_FROM_PREVIEWS="1")["EMAIL_HOST"] == "smtp.internal"
-    assert preview(MAIL_FROM_PREVIEWS="0")["EMAIL_BACKEND"] == DUMMY
-    assert preview(MAIL_FROM_PREVIEWS="1", EMAIL_URL="smtp://mine")["EMAIL_HOST"] == "mine"
-    with pytest.raises(SystemExit, match="^MAIL_FROM_PREVIEWS=maybe cannot be used"):
-        preview(MAIL_FROM_PREVIEWS="maybe")
+    assert preview(MAIL_FROM_PREVIEWS="idea")["EMAIL_HOST"] == "smtp.internal"
+    assert preview(MAIL_FROM_PREVIEWS="staging,idea")["EMAIL_HOST"] == "smtp.internal"
+    assert preview(MAIL_FROM_PREVIEWS="idea", EMAIL_URL="smtp://mine")["EMAIL_HOST"] == "mine"
+
+
+@pytest.mark.parametrize("told", ["1", "staging", "idea-2", ""])
+def test_a_preview_that_inherits_what_another_was_told_mails_nobody(preview: Read, told: str) -> None:
+    for branch in ("idea", ""):
+        settings = preview(MAIL_FROM_PREVIEWS=told, EMAIL_URL="smtp://mine", PLATFORM_BRANCH=branch)
+
+        assert settings["EMAIL_BACKEND"] == DUMMY
 
 
 def test_a_preview_has_messages_of_its_own(on_upsun: Read, preview: Read) -> None:
@@ -221,7 +231,7 @@ def test_servers_elsewhere_win_and_need_no_relationships(on_upsun: Read) -> None
         assert settings["REDIS_URL"] == "redis://redis.example.org"
 
 
-def test_the_build_has_no_database_and_makes_no_folder_for_one(read_settings: Read) -> None:
+def test_the_build_has_no_database(read_settings: Read) -> None:
     settings = read_settings(**made_up.at_build(DATABASE_URL=""))
 
     assert settings["DATABASES"]["default"]["HOST"] == "the-build-has-no-database.invalid"

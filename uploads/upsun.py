@@ -10,8 +10,6 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-from uploads.environment import Environment, parse_switch
-
 DATABASE, REDIS = "POSTGRESQL", "REDIS"  # The relationships of .upsun/config.yaml, as their variables begin.
 NO_DATABASE = "postgres://nobody@the-build-has-no-database.invalid/none"
 NO_MAIL = "dummymail://"
@@ -116,7 +114,7 @@ def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
     """
     namespace = {"REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}"}
     if is_preview(environ) and not may_mail_from_previews(environ):
-        reason = "this is a preview environment, which mails nobody (MAIL_FROM_PREVIEWS=1 lets it)"
+        reason = f"this is a preview environment, which mails nobody (MAIL_FROM_PREVIEWS={branch(environ)} lets it)"
         return {**namespace, **no_mail(reason)}
     if not (environ.get("REPORT_RECIPIENTS") or environ.get("ADMIN_EMAIL")):
         return {**namespace, **no_mail("nobody is to get it (set ADMIN_EMAIL or REPORT_RECIPIENTS)")}
@@ -128,7 +126,12 @@ def is_preview(environ: Mapping[str, str]) -> bool:
 
 
 def may_mail_from_previews(environ: Mapping[str, str]) -> bool:
-    return Environment(environ).read("MAIL_FROM_PREVIEWS", "0", parse_switch, "1 or 0")
+    """Tell whether this very branch was named: a mere switch would be inherited by the branches made from it."""
+    return branch(environ) in environ.get("MAIL_FROM_PREVIEWS", "").split(",")
+
+
+def branch(environ: Mapping[str, str]) -> str:
+    return environ.get("PLATFORM_BRANCH") or environ["PLATFORM_ENVIRONMENT"]
 
 
 def no_mail(reason: str) -> dict[str, str]:

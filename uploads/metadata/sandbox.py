@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 IDLE = 30.0  # seconds after which a spare child is ended
 QUEUEING = 0.3  # seconds to wait for a place among those that parse
-SOURCES = [str(Path(__file__).resolve().parents[2]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class ParserCrashed(Exception):
@@ -37,6 +37,11 @@ class ParserCrashed(Exception):
 
 class ParserUnavailable(Exception):
     """There is no parser for the moment: all are busy, or the system starts no more. The file is not to blame."""
+
+
+def module_path() -> str:
+    """Return where this process finds its modules: packages may lie where only variables such as HOME lead to."""
+    return os.pathsep.join(dict.fromkeys([ROOT, *filter(None, sys.path)]))
 
 
 class Child:
@@ -51,7 +56,7 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(SOURCES), "LANG": "C.UTF-8"},
+                env={"PATH": os.defpath, "PYTHONPATH": module_path(), "LANG": "C.UTF-8"},
                 start_new_session=True,
             )
         self.used_at = time.monotonic()

@@ -67,7 +67,9 @@ def deliver(report: Report) -> None:
     tally = take_tally()
     if reason := reason_to_skip(tally):
         report.skip(tally.totals(), reason=reason)
-        logger.info("report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
+        # That mail is off the worker has said when it started.
+        level = logging.DEBUG if settings.MAIL_OFF else logging.INFO
+        logger.log(level, "report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
         forget_old()
         return
     mail = compose(report, tally, attachment(tally.files))
