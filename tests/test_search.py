@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+
+from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +28,33 @@ def test_a_name_is_searched_for_by_any_part_of_it_in_any_case(client: Client) ->
 
     assert listed(client, "?q=INVOICE") == ["old_invoice.PDF", "Invoice-2026.pdf"]
     assert listed(client, "?q=%25") == ["100%.txt"]
+    assert listed(client, "?q=es.t") == listed(client, "?q=es") == ["notes.txt"]
     assert listed(client, "?q=%20%00") == listed(client)
     nothing = client.get("/?q=nowhere").content.decode()
     assert "No file has “<bdi>nowhere</bdi>” in its name" in nothing
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    "name", ["Übersicht Straße.pdf", "ΣΊΣΥΦΟΣ σίσυφος.txt", "日本語の請求書.pdf", "ĳs en ﬁles.txt", "a'b\\c\"d.txt"]
+)
+def test_the_index_finds_every_part_of_a_name_that_the_name_holds(name: str) -> None:
+    row = Upload.objects.create(name=name, file="x", size=1)
+
+    for start in range(len(name)):
+        for end in range(start + 1, len(name) + 1):
+            assert list(Upload.objects.named(name[start:end])) == [row], name[start:end]
+
+
+@pytest.mark.postgresql
+def test_a_search_for_a_rare_word_reads_the_index_of_names() -> None:
+    rows = [Upload(name=f"notes {number}.txt", file="x", size=1) for number in range(5000)]
+    Upload.objects.bulk_create(rows)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE uploads_upload")
+
+    assert "upload_trigrams" in Upload.objects.named("invoice").order_by("-pk")[:51].explain()
+    assert "upload_trigrams" not in Upload.objects.named("in").order_by("-pk")[:51].explain()
 
 
 def test_pages_of_a_search_stay_in_the_search(client: Client) -> None:

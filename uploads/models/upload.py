@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, Q
+from django.db.models.expressions import RawSQL
 from django.urls import reverse
 from django.utils import timezone
 
@@ -30,6 +31,8 @@ UPDATE uploads_upload
 SET status = 'ready', metadata = %(metadata)s, content_type = %(content_type)s, processed_at = %(processed_at)s
 WHERE id = %(id)s AND status = 'processing' AND claim = %(claim)s
 """
+# What the index upload_trigrams finds (migration 0002); all, where less than three characters are wanted.
+SHARES_TRIGRAMS = "uploads_trigrams(uploads_upload.name) @> uploads_trigrams(%s)"
 
 
 def as_parameters(**values: Any) -> dict[str, Any]:
@@ -55,7 +58,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def named(self, wanted: str) -> Self:
         """Keep those whose name holds the wanted text, in whatever case; all, if nothing is wanted."""
-        return self.filter(name__icontains=wanted) if wanted else self
+        found = self.filter(name__icontains=wanted) if wanted else self
+        if wanted and connection.vendor == "postgresql":
+            return found.filter(RawSQL(SHARES_TRIGRAMS, [wanted], output_field=models.BooleanField()))
+        return found
 
     def unfinished(self) -> Self:
         return self.filter(status__in=[Upload.Status.PENDING, Upload.Status.PROCESSING])
