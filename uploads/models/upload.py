@@ -31,7 +31,7 @@ UPDATE uploads_upload
 SET status = 'ready', metadata = %(metadata)s, content_type = %(content_type)s, processed_at = %(processed_at)s
 WHERE id = %(id)s AND status = 'processing' AND claim = %(claim)s
 """
-# What the index upload_trigrams finds (migration 0002); all, where less than three characters are wanted.
+# What the index upload_trigrams finds of the finished ones (migration 0002): all, for less than three characters.
 SHARES_TRIGRAMS = "uploads_trigrams(uploads_upload.name) @> uploads_trigrams(%s)"
 
 
@@ -60,7 +60,8 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Keep those whose name holds the wanted text, in whatever case; all, if nothing is wanted."""
         found = self.filter(name__icontains=wanted) if wanted else self
         if wanted and connection.vendor == "postgresql":
-            return found.filter(RawSQL(SHARES_TRIGRAMS, [wanted], output_field=models.BooleanField()))
+            indexed = RawSQL(SHARES_TRIGRAMS, [wanted], output_field=models.BooleanField())
+            return found.filter(Q(indexed, processed_at__isnull=False) | Q(processed_at=None))
         return found
 
     def unfinished(self) -> Self:
