@@ -45,7 +45,9 @@ def pages(views: str) -> dict[str, Any]:
         "first page": "/",
         "last page": "/?after=0",
         "search, some hits": "/?q=4242",
+        "search, all hits": "/?q=file",
         "search, no hit": "/?q=nowhere",
+        "search, no hit for two letters": "/?q=zq",
     }
     return {name: view(client, address, int(views)) for name, address in addresses.items()}
 
