@@ -37,7 +37,7 @@ VALUES = {
     "REPORT_WHEN": ["never"],
 }
 REFUSED = [(variable, value) for variable, values in VALUES.items() for value in values]
-SQLITE, POSTGRES = "django.db.backends.sqlite3", "django.db.backends.postgresql"
+SQLITE, POSTGRES = "django.db.backends.sqlite3", "uploads.postgresql"
 
 
 def complaint(read_settings, **variables):

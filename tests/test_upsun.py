@@ -38,7 +38,7 @@ def test_database_and_broker_come_from_the_relationships(on_upsun: Read) -> None
 
     database = settings["DATABASES"]["default"]
     address = [database[key] for key in ("ENGINE", "USER", "PASSWORD", "HOST", "PORT", "NAME")]
-    assert address == ["django.db.backends.postgresql", "main", "main", "postgresql.internal", 5432, "main"]
+    assert address == ["uploads.postgresql", "main", "main", "postgresql.internal", 5432, "main"]
     assert settings["REDIS_URL"] == "redis://redis.internal:6379/0"
 
 

@@ -135,6 +135,7 @@ def parse_database(value: str) -> dict[str, object]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     elif database.get("ENGINE") == "django.db.backends.postgresql" and database["NAME"]:
+        database["ENGINE"] = "uploads.postgresql"
         database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}  # seconds
     else:
         raise ValueError(value)

@@ -1,0 +1,67 @@
+"""Kept connections to PostgreSQL: looked at before they are used again, and replaced where the server ended them."""
+
+from typing import Any
+
+import psycopg2
+import pytest
+from django.db import connection
+
+from tests.servers import database_url_of_tests, wait_for
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def kept() -> Any:
+    """The connection, as the next request finds it."""
+    connection.ensure_connection()
+    connection.health_check_enabled, connection.health_check_done = True, False
+    return connection
+
+
+def backend(kept: Any) -> int:
+    with kept.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def ask(statement: str) -> Any:
+    other = psycopg2.connect(database_url_of_tests())
+    other.autocommit = True
+    with other.cursor() as cursor:
+        cursor.execute(statement)
+        [answer] = cursor.fetchone()
+    other.close()
+    return answer
+
+
+def test_a_connection_that_is_well_is_asked_nothing(kept: Any) -> None:
+    pid = backend(kept)
+    kept.health_check_done = False
+
+    kept.close_if_health_check_failed()
+
+    assert ask(f"SELECT query FROM pg_stat_activity WHERE pid = {pid}") == "SELECT pg_backend_pid()"
+    assert backend(kept) == pid
+
+
+def test_a_connection_that_the_server_ended_is_replaced(kept: Any) -> None:
+    pid = backend(kept)
+    ask(f"SELECT pg_terminate_backend({pid})")
+    wait_for(lambda: not ask(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"), what="the server's end of it")
+    kept.health_check_done = False
+
+    assert backend(kept) != pid
+
+
+def test_a_connection_with_news_is_asked(kept: Any) -> None:
+    with kept.cursor() as cursor:
+        cursor.execute("LISTEN news")
+    pid = backend(kept)
+    ask("SELECT pg_notify('news', 'something to read')")
+    kept.health_check_done = False
+
+    wait_for(lambda: not kept.is_quiet(), what="the news")
+
+    assert kept.is_usable()
+    assert backend(kept) == pid
