@@ -34,6 +34,7 @@ class Measured:
     stored: list[float] = field(default_factory=list)  # ms from the request to the stored metadata
     load_stored: list[float] = field(default_factory=list)  # the same under load
     rates: list[float] = field(default_factory=list)  # uploads stored in a second
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {"web": [], "worker": []})  # ms for an upload
     memory: float = 0.0  # MiB
     idle: float = 0.0  # % of a core
     commands: float = 0.0  # of Redis, in a second
@@ -129,8 +130,11 @@ def send_load(side: Contender, uploads: int, clients: int, path: str = "/") -> l
 def upload_at_once(side: Contender, its: Measured, uploads: int, clients: int) -> None:
     """Upload from several clients; both sides' rows tell when their metadata was stored."""
     before = side.newest()[0]
+    cpu = {role: cpu_seconds(side.pids(role)) for role in its.cpu}
     sent = {name: start for name, start, _ in send_load(side, uploads, clients)}
     side.wait_until_stored()
+    for role, used in cpu.items():
+        its.cpu[role].append((cpu_seconds(side.pids(role)) - used) / uploads * 1000)
     stored = {name: epoch(moment) for name, moment in side.stored_after(before)}
     its.load_stored += [(stored[name] - start) * 1000 for name, start in sent.items()]
     its.rates.append(uploads / (max(stored.values()) - min(sent.values())))
@@ -171,6 +175,8 @@ def figures(ours: Measured, peer: Measured, database: str) -> list[Figure]:
         floor("Form's answer, p50", "ms", peer.floor_answers, peer.answers),
         line("Load: stored per second", "/s", [median(its.rates) for its in sides], Aim("≥", 2)),
         floor("Load: answers per second", "/s", peer.floor_rates, peer.rates),
+        line("Load: processor time of web, an upload", "ms", [median(its.cpu["web"]) for its in sides]),
+        line("Load: processor time of the worker, an upload", "ms", [median(its.cpu["worker"]) for its in sides]),
         line("Load: upload → stored, p50", "ms", [median(its.load_stored) for its in sides], Aim("≤", 0.1)),
         line("Memory after the load (PSS)", "MiB", [its.memory for its in sides], Aim("≤", 0.85)),
         line("Idle, but for the web: CPU", "%", [its.idle for its in sides], Aim("<", 1, of="figure")),
