@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 
 from tests.servers import database_url_of_tests, wait_for
+from uploads.postgresql import base
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -35,14 +36,28 @@ def ask(statement: str) -> Any:
     return answer
 
 
+def last_query(pid: int) -> str:
+    return str(ask(f"SELECT query FROM pg_stat_activity WHERE pid = {pid}"))
+
+
 def test_a_connection_that_is_well_is_asked_nothing(kept: Any) -> None:
     pid = backend(kept)
     kept.health_check_done = False
 
     kept.close_if_health_check_failed()
 
-    assert ask(f"SELECT query FROM pg_stat_activity WHERE pid = {pid}") == "SELECT pg_backend_pid()"
+    assert last_query(pid) == "SELECT pg_backend_pid()"
     assert backend(kept) == pid
+
+
+def test_one_that_nobody_used_for_a_while_is_asked(kept: Any, monkeypatch: Any) -> None:
+    pid = backend(kept)
+    kept.health_check_done = False
+    monkeypatch.setattr(base, "TRUSTED", 0.0)
+
+    kept.close_if_health_check_failed()
+
+    assert last_query(pid) == "SELECT 1"
 
 
 def test_a_connection_that_the_server_ended_is_replaced(kept: Any) -> None:
@@ -64,4 +79,4 @@ def test_a_connection_with_news_is_asked(kept: Any) -> None:
     wait_for(lambda: not kept.is_quiet(), what="the news")
 
     assert kept.is_usable()
-    assert backend(kept) == pid
+    assert last_query(pid) == "SELECT 1"

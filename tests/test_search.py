@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from uploads import paging
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,10 @@ def test_every_part_of_a_name_finds_it_before_and_after_it_is_in_the_index(name:
 
     for start in range(len(name)):
         for end in range(start + 1, len(name) + 1):
-            assert set(Upload.objects.named(name[start:end])) == rows, name[start:end]
+            for wanted in {part := name[start:end], part.upper(), part.lower()}:
+                found = Upload.objects.named(wanted)
+                assert set(found.sharing_trigrams(wanted)) == set(found), wanted
+                assert set(found) == rows or wanted != part
 
 
 @pytest.mark.postgresql
@@ -55,8 +59,29 @@ def test_a_search_for_a_rare_word_reads_the_index_of_names() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE uploads_upload")
 
-    assert "upload_trigrams" in Upload.objects.named("invoice").order_by("-pk")[:51].explain()
-    assert "upload_trigrams" not in Upload.objects.named("in").order_by("-pk")[:51].explain()
+    assert "upload_trigrams" in Upload.objects.named("invoice").sharing_trigrams("invoice").explain()
+    assert "upload_trigrams" not in Upload.objects.named("in").sharing_trigrams("in").explain()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("address", ["?q=word", "?q=word&before={above}", "?q=word&after=0"])
+def test_a_search_asks_the_index_only_where_the_nearest_names_do_not_fill_the_page(
+    client: Client, monkeypatch: Any, django_assert_num_queries: Any, address: str
+) -> None:
+    for number in range(paging.PAGE + 1):
+        send(client, f"word {number}.txt")
+    address = address.format(above=Upload.objects.latest("pk").pk + 1)
+
+    with django_assert_num_queries(1) as asked:
+        full = listed(client, address)
+    monkeypatch.setattr(paging, "NEAR", 10)
+    with django_assert_num_queries(2) as asked_more:
+        found = listed(client, address)
+
+    assert found == full
+    assert len(found) == paging.PAGE
+    assert "uploads_trigrams" not in asked[0]["sql"]
+    assert "uploads_trigrams" in asked_more[1]["sql"]
 
 
 def test_pages_of_a_search_stay_in_the_search(client: Client) -> None:

@@ -1,6 +1,7 @@
 """The page that takes files: what it shows, what it stores, under which names, and whose forms it believes."""
 
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from django.test import Client
 from dramatiq import Message, get_broker
 
 from uploads.models import Upload
+from uploads.multipart import BLOCK
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -333,3 +335,16 @@ def test_a_foreign_page_cannot_send_with_the_token_of_ours(browser: Client) -> N
 
     assert response.status_code == 403
     assert Upload.objects.count() == 0
+
+
+def test_many_files_at_once_take_no_more_memory_than_one(client: Client) -> None:
+    files = [text_file(f"{number}.txt", b"x" * 1000) for number in range(100)]
+    client.post("/", {"file": text_file()})  # Loads what the first upload loads.
+
+    tracemalloc.start()
+    response = client.post("/", {"file": files})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert response.status_code == 302
+    assert peak < 20 * BLOCK

@@ -8,9 +8,10 @@ import os
 import time
 from contextlib import suppress
 from http import HTTPStatus
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
@@ -79,25 +80,35 @@ class Body:
 
 
 class ArrivingFile(TemporaryUploadedFile):
-    """A file in the incoming folder, its path without anything of the user's name.
-
-    It is written in whole blocks: the parser's pieces end anywhere, and as they come they take half as long again.
-    """
+    """A file in the incoming folder, its path without anything of the user's name."""
 
     def __init__(self, name: str | None, *facts: Any) -> None:
         folder = settings.FILE_UPLOAD_TEMP_DIR
-        file = NamedTemporaryFile(prefix="arriving-", dir=folder, buffering=BLOCK)  # noqa: SIM115 - closed by its owner
+        file = NamedTemporaryFile(prefix="arriving-", dir=folder, buffering=0)  # noqa: SIM115 - closed by its owner
         UploadedFile.__init__(self, file, name, *facts)
+        self.raw = cast(FileIO, file.file)
 
 
 class FileHandler(TemporaryFileUploadHandler):
-    """Writes each file to the media mount, where saving it is a rename."""
+    """Writes each file to the media mount, where saving it is a rename.
+
+    It is written in whole blocks: the parser's pieces end anywhere, and as they come they take half as long again.
+    There is one such block at a time, however many files there are.
+    """
 
     chunk_size = BLOCK
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         FileUploadHandler.new_file(self, *args, **kwargs)  # Not the parent's, which makes a file of its own.
         self.file = ArrivingFile(self.file_name, self.content_type, 0, self.charset, self.content_type_extra)
+        self.writer = BufferedWriter(self.file.raw, BLOCK)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        self.writer.write(raw_data)
+
+    def file_complete(self, file_size: int) -> "UploadedFile[bytes] | None":
+        self.writer.detach()  # Writes what it holds, and leaves the file open.
+        return super().file_complete(file_size)
 
     def upload_interrupted(self) -> None:
         raise MultiPartParserError("The last file has no end.")

@@ -96,7 +96,8 @@ def visible_uploads(request: HttpRequest) -> Any:
 
 def show_list(request: HttpRequest, refusal: Refusal | None = None) -> HttpResponse:
     wanted = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
-    page = page_of(visible_uploads(request).named(wanted), request.GET)
+    found = visible_uploads(request).named(wanted)
+    page = page_of(found, request.GET, indexed=found.sharing_trigrams(wanted))
     context = {
         "refusal": refusal,
         "page": page,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks import pair
-from tests.benchmarks.alone import measure_alone
+from tests.benchmarks.alone import measure_alone, measure_processes
 from tests.benchmarks.contenders import Peer, build_peer_environment
 from tests.benchmarks.databases import SERVERS, serving
 from tests.benchmarks.figures import Figure, as_table
@@ -68,15 +68,14 @@ def measure(
         with serving(name) as server:
             machine = describe(server.main)
             for part in parts:
-                if part == "alone" and figures[part]:
-                    continue
                 say(f"{part} on {server.name}")
                 if part == "pair":
                     figures[part] += pair.compare(server, folder, letterbox.url, plan)
                 elif part == "many":
                     figures[part] += measure_many(server, folder, letterbox, plan)
                 else:
-                    figures[part] += measure_alone(server, folder, letterbox.url, plan)
+                    figures[part] += [] if figures[part] else measure_alone(server, folder, letterbox.url, plan)
+                    figures[part] += measure_processes(server, folder, letterbox.url, plan)
     return [figure for part in PARTS for figure in figures[part]], machine
 
 

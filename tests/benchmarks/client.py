@@ -52,8 +52,12 @@ class Browser:
 
     def head(self, name: str) -> bytes:
         token = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"\r\n\r\n'.encode()
+        return token + self.token + self.part(name)
+
+    def part(self, name: str) -> bytes:
+        """Return what comes before a file."""
         file = f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        return token + self.token + file.encode() + b"Content-Type: text/plain\r\n\r\n"
+        return file.encode() + b"Content-Type: text/plain\r\n\r\n"
 
     def tail(self) -> bytes:
         return f"\r\n--{BOUNDARY}--\r\n".encode()

@@ -8,6 +8,7 @@ import re
 import statistics
 import sys
 import time
+import uuid
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ import django
 from django.core import signing
 from django.core.management import call_command
 from django.db import connection
-from rows import IS_OURS, VISITOR, fill, first_row, model  # Beside this file, which is run by its path.
+from rows import EARLY_VISITOR, IS_OURS, VISITOR, fill, first_row, model  # Beside this file, which is run by its path.
 
 
 def peak() -> float:
@@ -36,20 +37,28 @@ def report() -> dict[str, Any]:
 
 
 def pages(views: str) -> dict[str, Any]:
-    """View pages of the list as the visitor who owns all rows; return the queries and the median ms of each."""
-    from django.test import Client
-
-    client = Client(SERVER_NAME="127.0.0.1")
-    client.cookies["visitor"] = signing.get_cookie_signer(salt="visitor").sign(str(VISITOR))
+    """View pages of the list as the visitor who owns most rows, and the first as the one who owns the oldest; return
+    the queries and the median ms of each."""
+    client, early = browser_of(VISITOR), browser_of(EARLY_VISITOR)
     addresses = {
         "first page": "/",
         "last page": "/?after=0",
         "search, some hits": "/?q=4242",
         "search, all hits": "/?q=file",
+        "search, every tenth hits": "/?q=invoice",
         "search, no hit": "/?q=nowhere",
         "search, no hit for two letters": "/?q=zq",
     }
-    return {name: view(client, address, int(views)) for name, address in addresses.items()}
+    viewed = {name: view(client, address, int(views)) for name, address in addresses.items()}
+    return {"first page of who has the oldest": view(early, "/", int(views)), **viewed}
+
+
+def browser_of(visitor: uuid.UUID) -> Any:
+    from django.test import Client
+
+    client = Client(SERVER_NAME="127.0.0.1")
+    client.cookies["visitor"] = signing.get_cookie_signer(salt="visitor").sign(str(visitor))
+    return client
 
 
 def view(client: Any, address: str, views: int) -> dict[str, float]:

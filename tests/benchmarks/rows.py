@@ -10,22 +10,26 @@ from django.utils import timezone
 
 IS_OURS = os.environ["DJANGO_SETTINGS_MODULE"] == "settings"
 VISITOR = uuid.UUID("5a1f4c1e-0000-4000-8000-000000000001")
+EARLY_VISITOR = uuid.UUID("5a1f4c1e-0000-4000-8000-000000000002")  # has the oldest files
+EARLY = 20_000  # files
 
 # What differs from row to row; `i` counts them. All other columns are those of the first row.
 POSTGRESQL = {
     "public_id": "gen_random_uuid()",
+    "visitor": f"CASE WHEN i < {EARLY} THEN uuid '{EARLY_VISITOR}' ELSE first.visitor END",
     "metadata": "jsonb_build_object('name', 'file ' || i || '.txt', 'size', i % 50000, 'content_type', 'text/plain', "
     "'sha256', md5(i::text) || md5((-i)::text))",
     "created_at": "timestamptz '2026-01-01 00:00Z' + i * interval '7.123 seconds'",
 }
 SQLITE = {
     "public_id": "lower(hex(randomblob(16)))",
+    "visitor": f"CASE WHEN i < {EARLY} THEN '{EARLY_VISITOR.hex}' ELSE first.visitor END",
     "metadata": "json_object('name', 'file ' || i || '.txt', 'size', i % 50000, 'content_type', 'text/plain', "
     "'sha256', lower(hex(randomblob(32))))",
     "created_at": "strftime('%Y-%m-%d %H:%M:%f', 1767225600 + i * 7.123, 'unixepoch')",
 }
 EITHER = {
-    "name": "'file ' || i || '.txt'",
+    "name": "'file ' || i || CASE i % 10 WHEN 3 THEN ' invoice' ELSE '' END || '.txt'",
     "file": "'uploads/2026-01-01/' || i || '.txt'",
     "size": "i % 50000",
     "content_type": "CASE i % 4 WHEN 0 THEN 'image/png' WHEN 1 THEN 'application/pdf' ELSE 'text/plain' END",

@@ -58,11 +58,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def named(self, wanted: str) -> Self:
         """Keep those whose name holds the wanted text, in whatever case; all, if nothing is wanted."""
-        found = self.filter(name__icontains=wanted) if wanted else self
-        if wanted and connection.vendor == "postgresql":
-            indexed = RawSQL(SHARES_TRIGRAMS, [wanted], output_field=models.BooleanField())
-            return found.filter(Q(indexed, processed_at__isnull=False) | Q(processed_at=None))
-        return found
+        return self.filter(name__icontains=wanted) if wanted else self
+
+    def sharing_trigrams(self, wanted: str) -> Self | None:
+        """Leave out, by the index of names, most that do not hold the wanted text; None where no index is of use."""
+        if not wanted or connection.vendor != "postgresql":
+            return None
+        indexed = RawSQL(SHARES_TRIGRAMS, [wanted], output_field=models.BooleanField())
+        return self.filter(Q(indexed, processed_at__isnull=False) | Q(processed_at=None))
 
     def unfinished(self) -> Self:
         return self.filter(status__in=[Upload.Status.PENDING, Upload.Status.PROCESSING])
@@ -133,8 +136,10 @@ class Upload(models.Model):
         FAILED = "failed"
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="Its address; a secret.")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
-    visitor = models.UUIDField(null=True, blank=True, db_index=True, help_text="The browser it came from.")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, db_index=False
+    )
+    visitor = models.UUIDField(null=True, blank=True, help_text="The browser it came from.")
     name = models.CharField(max_length=255, help_text="The user's file name: a label, never a path.")
     file = models.FileField(upload_to=stored_path)
     size = models.BigIntegerField(help_text="Bytes.")
@@ -159,6 +164,8 @@ class Upload(models.Model):
 
     class Meta:
         indexes = [
+            models.Index(fields=["owner", "id"], name="upload_owner"),  # With the key: the newest ones first.
+            models.Index(fields=["visitor", "id"], name="upload_visitor"),
             models.Index(fields=["status", "content_type", "size"], name="upload_tally"),
             models.Index(fields=["id"], condition=Q(status="failed"), name="upload_failed"),
             models.Index(fields=["processed_at"], name="upload_processed_at"),

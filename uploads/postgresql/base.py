@@ -1,17 +1,25 @@
 """Django's backend for PostgreSQL, which looks at a kept connection before it asks the server.
 
 With CONN_HEALTH_CHECKS Django sends a query before each request's, and each message's, first one: a third of the round
-trips that a worker makes for an upload. But a server that ends a connection says so: something can be read from it.
+trips that a worker makes for an upload. But a server that ends a connection says so: something can be read from it. One
+that vanished with its machine, or a firewall that forgot the connection, says nothing, so that quiet is trusted for
+some seconds only.
 """
 
 import select
+import time
 
 from django.db.backends.postgresql import base
 
+TRUSTED = 10.0  # seconds since the last look
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    looked_at = float("-inf")
+
     def is_usable(self) -> bool:
-        return self.is_quiet() or super().is_usable()
+        last, self.looked_at = self.looked_at, time.monotonic()
+        return (self.looked_at - last < TRUSTED and self.is_quiet()) or super().is_usable()
 
     def is_quiet(self) -> bool:
         """Tell whether the connection is open, has had no error and has nothing to read, not even its end."""
