@@ -48,7 +48,7 @@ def test_a_delayed_message_wakes_the_consumer_of_its_own_queue(broker: Any) -> N
     send(broker, delay=60_000)
 
     assert next(consumer).args == (0,)
-    assert consumer.holds_delayed_messages()
+    assert consumer.due
 
 
 def test_tokens_do_not_grow_with_the_queue(broker: Any) -> None:
@@ -177,17 +177,36 @@ def test_the_messages_of_a_worker_that_fell_silent_go_to_another(broker: Any, co
         broker.broker_id = silent
 
 
-def test_a_delayed_message_is_taken_when_it_is_due(broker: Any) -> None:
+def test_a_consumer_comes_back_when_a_delayed_message_is_due(broker: Any) -> None:
+    """Dramatiq looks at the clock between two calls."""
     consumer = broker.consume("uploads.DQ", prefetch=4)
-    send(broker, delay=60_000)
-    next(consumer)
+    for delay in (60_000, 500):
+        send(broker, delay=delay)
+    start = time.time()
+    soon = min((next(consumer), next(consumer)), key=lambda message: message.options["eta"])
 
-    start = time.monotonic()
-    while next(consumer) is not None or time.monotonic() == start:
-        continue
-    next(consumer)
+    while time.time() * 1000 < soon.options["eta"]:
+        next(consumer)
+    assert time.time() - start < IDLE / 2
 
-    assert time.monotonic() - start < IDLE / 2  # Dramatiq looks at the clock between two calls.
+    consumer.ack(soon)
+    assert consumer.patience() == IDLE  # The other one has time: Redis is asked no more often for it.
+
+
+def test_a_delayed_message_is_processed_when_it_is_due(broker: Any) -> None:
+    done: list[float] = []
+    actor = dramatiq.actor(lambda: done.append(time.time()), queue_name="uploads", actor_name="note_the_time")
+    worker = dramatiq.Worker(broker, queues={"uploads"}, worker_threads=1)
+    worker.start()
+    try:
+        start = time.time()
+        actor.send_with_options(delay=700)
+        wait_for(lambda: done, what="the message")
+    finally:
+        worker.stop()
+        del broker.actors["note_the_time"]
+
+    assert 0.7 <= done[0] - start < IDLE / 2
 
 
 def test_redis_that_was_just_down_is_not_asked_to_take_messages_back(broker: Any, consumer: Consumer) -> None:

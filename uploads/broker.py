@@ -30,7 +30,8 @@ HEARTBEAT_TIMEOUT = 15_000  # milliseconds after which a silent worker's message
 MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every command (0.1 % takes minutes to hours)
 
 IDLE = 5.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
-DELAYED = 0.25  # seconds after which one that holds delayed messages looks whether any is due
+PAUSE = 0.25  # seconds for which one that may take nothing more does nothing
+SOON = 0.01  # seconds, for a delayed message that is due: to wait for 0 seconds is to wait for ever
 TOKENS = 32  # at most, for each queue
 # Dramatiq's script, and after messages have come the token: one round trip for both. Without a worker the tokens must
 # not grow with the queue, and whoever empties the queue takes them all, so that nobody wakes for nothing. ARGV and KEYS
@@ -122,21 +123,25 @@ class Consumer(_RedisConsumer):
         super().__init__(*args)  # type: ignore[no-untyped-call]
         self.room = Event()
         self.is_drained = False
+        self.due: dict[str, float] = {}  # The delayed messages that it holds → when each is due, ms since 1970
 
     def __next__(self) -> Any:
         if self.broker.is_stopping:  # Nothing more is taken, while what was taken is finished.
-            time.sleep(DELAYED)
+            time.sleep(PAUSE)
             return None
         with closed_on_failure():
             if not (self.message_cache or self.is_full() or self.is_drained):
                 self.fetch()
             if self.message_cache:
-                return super().__next__()  # type: ignore[no-untyped-call]
+                message = super().__next__()  # type: ignore[no-untyped-call]
+                if eta := message.options.get("eta"):
+                    self.due[message.message_id] = eta
+                return message
             if self.is_full():
                 self.room.clear()
-                self.room.wait(DELAYED)
+                self.room.wait(PAUSE)
             else:
-                self.broker.wait_for_token(self.queue_name, DELAYED if self.holds_delayed_messages() else IDLE)
+                self.broker.wait_for_token(self.queue_name, self.patience())
                 self.is_drained = False
             return None
 
@@ -148,15 +153,19 @@ class Consumer(_RedisConsumer):
     def is_full(self) -> bool:
         return bool(self.outstanding_message_count > self.prefetch // 2)
 
-    def holds_delayed_messages(self) -> bool:
-        return bool(self.queue_name.endswith(".DQ") and self.queued_message_ids)
+    def patience(self) -> float:
+        """Return the seconds until a delayed message is due, IDLE at most: Dramatiq looks for one between calls."""
+        soonest = min(list(self.due.values()), default=float("inf"))
+        return min(max(soonest / 1000 - time.time(), SOON), IDLE)
 
     def ack(self, message: Any) -> None:
+        self.due.pop(message.message_id, None)
         with closed_on_failure():
             super().ack(message)  # type: ignore[no-untyped-call]
         self.room.set()
 
     def nack(self, message: Any) -> None:
+        self.due.pop(message.message_id, None)
         with closed_on_failure():
             super().nack(message)  # type: ignore[no-untyped-call]
         self.room.set()
