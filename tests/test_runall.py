@@ -191,7 +191,7 @@ sys.exit(supervisor.run())
 
 
 def test_a_child_that_cannot_start_ends_all(tmp_path: Path) -> None:
-    process = supervisor(tmp_path, ("a", "sleep 60", "/nonexistent"), ("b", "sleep 60", "/"))
+    process = supervisor(tmp_path, ("a", "sleep 60", str(tmp_path / "nowhere")), ("b", "sleep 60", "/"))
     try:
         assert process.process.wait(timeout=20) != 0
         assert "a ended by itself" in process.output().splitlines()[-1]
