@@ -49,7 +49,9 @@ SITE = "an address such as https://files.example.com"
 DEBUG = read("DEBUG", "0", parse_switch, SWITCH)
 SECRET_KEY = read_secret_key()
 PORT = read("PORT", "8000", parse_port, "a port from 1 to 65535")
-SOCKET = read("SOCKET", "", parse_socket, "the whole path of a Unix socket, at most 107 bytes long")
+SOCKET = read(
+    "SOCKET", "", parse_socket, "the whole path of a Unix socket in a folder that is there, at most 107 bytes long"
+)
 HTTPS = read("HTTPS", "0" if DEBUG else "1", parse_switch, SWITCH)
 LOGIN_REQUIRED = read("LOGIN_REQUIRED", "0" if DEBUG else "1", parse_switch, SWITCH)
 SITE_URL = read("SITE_URL", f"http://127.0.0.1:{PORT}", parse_site, SITE)

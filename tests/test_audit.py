@@ -13,11 +13,12 @@ from django.utils import timezone
 from tests.uploading import store
 from uploads import storage
 from uploads.actors import audit_files, process_upload, requeue_stalled
-from uploads.audit import GONE, REMAINS, YOUNG, MediaMissing, audit, fix
+from uploads.audit import ARRIVING, GONE, REMAINS, YOUNG, MediaMissing, audit, fix
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
 DAY_AND_MORE = 90_000  # seconds
+DAY = "uploads/2026-01-01"  # a folder of ours
 
 
 def orphan(media: Path, name: str, *, age: int = 0) -> Path:
@@ -46,7 +47,7 @@ def test_all_three_kinds_of_disagreement_are_listed(media: Path, capsys: Any) ->
     Path(missing.file.path).unlink()
     Path(changed.file.path).write_bytes(b"other")
     orphan(media, "uploads/2026-01-01/" + "0" * 32 + ".txt", age=180)
-    orphan(media, "incoming/tmp123.upload", age=60)
+    orphan(media, f"incoming/{ARRIVING}x_1y2z3w", age=60)
 
     call_command("audit", "--digest")
 
@@ -68,14 +69,28 @@ def test_without_digest_no_file_is_read(media: Path) -> None:
 def test_fix_removes_old_orphans_only_and_fails_rows_without_files(media: Path) -> None:
     missing = old()
     Path(missing.file.path).unlink()
-    aged, young = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE), orphan(media, "uploads/x/young.txt")
-    foreign = orphan(media, "elsewhere/old.txt", age=DAY_AND_MORE)
+    aged, young = orphan(media, f"{DAY}/{'0' * 32}.txt", age=DAY_AND_MORE), orphan(media, f"{DAY}/{'1' * 32}.txt")
+    names = ["elsewhere/old.txt", "uploads/2020/01/thesis.doc", "uploads/a.txt", "incoming/contract.pdf"]
+    foreign = [orphan(media, name, age=DAY_AND_MORE) for name in names]
 
     call_command("audit", "--fix")
 
-    assert (aged.exists(), young.exists(), foreign.exists()) == (False, True, True)
+    assert (aged.exists(), young.exists()) == (False, True)
+    assert all(path.exists() for path in foreign)
     assert Upload.objects.get().status == Upload.Status.FAILED
     assert Upload.objects.get().error == GONE
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_fix_removes_nothing_where_the_database_seems_to_be_another_ones(media: Path, rows: int) -> None:
+    for _ in range(rows):
+        old()
+    files = [orphan(media, f"{DAY}/{number:032x}.txt", age=DAY_AND_MORE) for number in range(3)]
+
+    with pytest.raises(CommandError, match=f"3 files have no row, and there are only {rows} rows.*DATABASE_URL"):
+        call_command("audit", "--fix")
+
+    assert all(path.exists() for path in files)
 
 
 def test_a_mount_that_is_away_condemns_no_row(media: Path) -> None:
@@ -90,7 +105,7 @@ def test_a_mount_that_is_away_condemns_no_row(media: Path) -> None:
 
 def test_the_daily_audit_tells_and_removes_nothing(media: Path, caplog: Any) -> None:
     store()
-    kept = orphan(media, "uploads/x/old.txt", age=DAY_AND_MORE)
+    kept = orphan(media, f"{DAY}/{'0' * 32}.txt", age=DAY_AND_MORE)
 
     audit_files()
 
@@ -99,12 +114,14 @@ def test_the_daily_audit_tells_and_removes_nothing(media: Path, caplog: Any) -> 
 
 
 def test_the_remains_of_broken_uploads_are_removed_after_hours(media: Path) -> None:
-    remains = orphan(media, "incoming/tmp123.upload", age=REMAINS + 60)
-    arriving = orphan(media, "incoming/tmp456.upload", age=REMAINS - 60)
+    remains = orphan(media, f"incoming/{ARRIVING}x_1y2z3w", age=REMAINS + 60)
+    arriving = orphan(media, f"incoming/{ARRIVING}abcdefgh", age=REMAINS - 60)
+
+    foreign = orphan(media, "incoming/holiday.jpg", age=REMAINS + 60)
 
     requeue_stalled()
 
-    assert (remains.exists(), arriving.exists()) == (False, True)
+    assert (remains.exists(), arriving.exists(), foreign.exists()) == (False, True, True)
 
 
 def test_a_row_that_is_minutes_young_is_not_missing_its_file_yet() -> None:

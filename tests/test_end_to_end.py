@@ -23,6 +23,11 @@ trailer <</Root 1 0 R>>
 """
 
 pytestmark = pytest.mark.timeout(180)
+DROP = """() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["dropped"], "dropped.txt"));
+    document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+}"""
 
 
 @pytest.fixture
@@ -92,17 +97,31 @@ def test_three_files_come_back_by_mail(site: Any, page: Any, mailbox: Mailbox, t
 
 def test_files_dropped_anywhere_on_the_page_are_sent(site: Any, page: Any) -> None:
     address, _ = site
-    drop = """() => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File(["dropped"], "dropped.txt"));
-        document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
-    }"""
 
     page.goto(address)
-    page.evaluate(drop)
+    page.evaluate(DROP)
 
     page.wait_for_selector("td.name >> text=dropped.txt")
     page.wait_for_selector(".status.ready")
+
+
+def test_what_is_dropped_while_files_are_sent_does_not_end_them(site: Any, page: Any) -> None:
+    page.goto(site[0])
+    page.evaluate("""() => {  // Counts what would be sent, and sends nothing: the first upload takes for ever.
+        window.sent = 0;
+        document.querySelector("form.drop").addEventListener("submit", (event) => {
+            window.sent += event.defaultPrevented ? 0 : 1;
+            event.preventDefault();
+        });
+    }""")
+
+    page.evaluate(DROP)
+    assert not page.is_visible("#refusal")
+    page.evaluate(DROP)
+    page.click("form.drop button")
+
+    assert page.evaluate("window.sent") == 1
+    assert page.text_content("#refusal").startswith("Files are still being sent.")
 
 
 def test_the_reports_page_shows_the_mail_in_a_sandboxed_frame(site: Any, page: Any, mailbox: Mailbox) -> None:

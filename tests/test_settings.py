@@ -19,7 +19,7 @@ VALUES = {
     "HTTPS": ["https"],
     "LOGIN_REQUIRED": ["-1"],
     "PORT": ["0", "65536", "http"],
-    "SOCKET": ["app.sock", f"/{'long' * 27}"],
+    "SOCKET": ["app.sock", f"/{'long' * 27}", "/nowhere/app.sock", "/etc/passwd"],
     "SITE_URL": ["files.example.com", "ftp://files.example.com"],
     "ALLOWED_HOSTS": ["https://files.example.com"],
     "CSRF_TRUSTED_ORIGINS": ["https://files.example.com,files.example.com", "https://"],

@@ -1,5 +1,9 @@
-"""Whether files and rows agree: rows without files, files without rows, changed files."""
+"""Whether files and rows agree: rows without files, files without rows, changed files.
 
+Whoever else keeps files on the media mount keeps them: those whose names Tallybox does not give are not looked at.
+"""
+
+import logging
 import os
 import re
 import time
@@ -20,13 +24,21 @@ DAY = 86_400  # seconds
 REMAINS = 6 * 3600  # seconds after which a file that stopped arriving is not going to be finished
 YOUNG = timedelta(minutes=2)  # Network storage may show a file to other machines only after a while.
 CHUNK = 2000  # rows
+ARRIVING = "arriving-"  # So begin the names of files that are not stored yet.
+OURS = re.compile(rf"uploads/\d{{4}}-\d\d-\d\d/[0-9a-f]{{32}}(\.[a-z0-9]+)?|incoming/{ARRIVING}\w+")
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 GONE = "The file is gone from the media mount. Upload it again."
 FOLDERS = ["uploads", "incoming"]  # below MEDIA_ROOT; the rest of it is not ours
 
+logger = logging.getLogger(__name__)
+
 
 class MediaMissing(Exception):
     """The media mount is not there at all."""
+
+
+class WrongDatabase(Exception):
+    """The files are, as it seems, those of another database."""
 
 
 @dataclass
@@ -101,9 +113,10 @@ def stored_files() -> Iterator[str]:
     for name in FOLDERS:
         for folder, _, names in os.walk(root / name):
             for path in (Path(folder) / entry for entry in names):
+                stored = path.relative_to(root).as_posix()
                 with suppress(FileNotFoundError):  # Deleted, or renamed to where it belongs.
-                    if path.lstat().st_mtime < newest:
-                        yield str(path.relative_to(root))
+                    if OURS.fullmatch(stored) and path.lstat().st_mtime < newest:
+                        yield stored
 
 
 def batches(paths: Iterator[str]) -> Iterator[list[str]]:
@@ -130,7 +143,14 @@ def fix(findings: Findings) -> tuple[int, int]:
 
     Raises:
         MediaMissing: the mount went away while it was looked through. Nothing was changed.
+        WrongDatabase: there are more files without a row than rows. Nothing was changed.
     """
+    if len(findings.orphans) > (rows := Upload.objects.count()):
+        files = len(findings.orphans)
+        raise WrongDatabase(
+            f"{files} files have no row, and there are only {rows} rows: is this the database that belongs to "
+            f"{default_storage.path('')}? See DATABASE_URL. Nothing was changed; if it is, remove the files by hand."
+        )
     gone = [upload.pk for upload in findings.missing if is_missing(str(upload.file.name))]
     refuse_without_media()
     removed = sum(remove_if_old(path) for path in findings.orphans)
@@ -142,8 +162,11 @@ def fix(findings: Findings) -> tuple[int, int]:
 def remove_remains() -> int:
     """Remove what is left of uploads that broke off with their web process; return how many."""
     folder = Path(default_storage.path("incoming"))
-    names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
-    return sum(remove_if_old(f"incoming/{name}", age=REMAINS) for name in names)
+    paths = [f"incoming/{entry.name}" for entry in os.scandir(folder)] if folder.is_dir() else []
+    removed = [path for path in paths if OURS.fullmatch(path) and remove_if_old(path, age=REMAINS)]
+    for path in removed:
+        logger.info("removed what is left of a broken upload path=%s", path)
+    return len(removed)
 
 
 def remove_if_old(path: str, *, age: int = DAY) -> bool:

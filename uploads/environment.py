@@ -66,7 +66,10 @@ def parse_port(value: str) -> int:
 
 def parse_socket(value: str) -> str:
     """Return the path of a Unix socket, as long as the system takes it (unix(7)); empty where there is none."""
-    return value if not value or (value.startswith("/") and len(os.fsencode(value)) < 108) else fail(value)
+    path = Path(value)
+    is_free = path.is_socket() or not path.exists()
+    usable = value.startswith("/") and len(os.fsencode(value)) < 108 and path.parent.is_dir() and is_free
+    return value if not value or usable else fail(value)
 
 
 def parse_namespace(value: str) -> str:

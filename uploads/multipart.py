@@ -23,7 +23,7 @@ from django.http.request import UnreadablePostError
 from django.template.defaultfilters import filesizeformat
 from django.utils.datastructures import MultiValueDict
 
-from uploads.audit import media_is_away
+from uploads.audit import ARRIVING, media_is_away
 from uploads.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
@@ -84,7 +84,7 @@ class ArrivingFile(TemporaryUploadedFile):
 
     def __init__(self, name: str | None, *facts: Any) -> None:
         folder = settings.FILE_UPLOAD_TEMP_DIR
-        file = NamedTemporaryFile(prefix="arriving-", dir=folder, buffering=0)  # noqa: SIM115 - closed by its owner
+        file = NamedTemporaryFile(prefix=ARRIVING, dir=folder, buffering=0)  # noqa: SIM115 - closed by its owner
         UploadedFile.__init__(self, file, name, *facts)
         self.raw = cast(FileIO, file.file)
 

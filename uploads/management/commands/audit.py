@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from uploads.audit import MediaMissing, audit, fix
+from uploads.audit import MediaMissing, WrongDatabase, audit, fix
 
 
 class Command(BaseCommand):
@@ -31,6 +31,6 @@ class Command(BaseCommand):
         if options["fix"]:
             try:
                 removed, marked = fix(findings)
-            except MediaMissing as error:
+            except (MediaMissing, WrongDatabase) as error:
                 raise CommandError(str(error)) from error
             self.stdout.write(f"Removed {removed} orphans older than a day, marked {marked} uploads as failed.")

@@ -4,8 +4,12 @@
   if (!form) return;
   const input = form.querySelector("input[type=file]");
   const refusal = document.getElementById("refusal");
+  // A browser gives up what it sends when it is to send something else.
+  const STILL_SENDING = "Files are still being sent. Wait until they are listed; to give them up, reload the page.";
   const limit = Number(form.dataset.maxSize);
   const limitText = document.getElementById("limits").textContent;
+
+  let sending = false;
 
   const refuse = (sentence) => {
     refusal.textContent = sentence;
@@ -15,11 +19,13 @@
   form.addEventListener("submit", (event) => {
     const files = [...input.files];
     const large = files.find((file) => file.size > limit);
-    if (large) refuse(`“${large.name}” is too large. ${limitText}`);
+    if (sending) refuse(STILL_SENDING);
+    else if (large) refuse(`“${large.name}” is too large. ${limitText}`);
     else if (files.reduce((sum, file) => sum + file.size, 0) > limit) refuse(`These files are too large together. ${limitText}`);
     else if (files.length > 100) refuse(`These are ${files.length} files. ${limitText}`);
     else {
       refusal.hidden = true;
+      sending = true;
       form.querySelector("button").textContent = "Sending…";
       return;
     }
@@ -37,9 +43,13 @@
     if (!carriesFiles(event)) return;
     event.preventDefault();
     form.classList.remove("over");
+    if (sending) return refuse(STILL_SENDING);
     input.files = event.dataTransfer.files;
     form.requestSubmit();
   });
   // A page that the browser shows again from its memory is ready to send once more.
-  window.addEventListener("pageshow", () => (form.querySelector("button").textContent = "Send"));
+  window.addEventListener("pageshow", () => {
+    sending = false;
+    form.querySelector("button").textContent = "Send";
+  });
 })();
