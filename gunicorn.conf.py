@@ -28,8 +28,8 @@ timeout = 60  # Seconds without a sign of life from a worker; a long upload keep
 graceful_timeout = 10  # Seconds for requests in flight on SIGTERM; platforms kill after 15.
 preload_app = True  # Workers share the memory of the loaded code, and a bad setting stops the start.
 control_socket_disable = True
-# Bytes of a body to receive at once: as many as uploads/multipart.py asks for. Of more, 1 MiB as it comes, gunicorn
-# copies the rest to and fro at each read.
+# Bytes of a body to receive at once, as many as uploads/receiving/multipart.py reads. With more, 1 MiB by default,
+# gunicorn copies the rest of each piece at each read.
 SocketUnreader.max_body_chunk = 256 * 1024
 
 

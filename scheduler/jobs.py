@@ -10,8 +10,8 @@ from apscheduler.triggers.base import BaseTrigger
 from django.conf import settings
 from dramatiq import Actor
 
+from scheduler.schedule import DAY, every, next_slot
 from uploads.actors import audit_files, email_report, requeue_stalled
-from uploads.triggers import DAY, every, next_slot
 
 RECOVERY = 5  # seconds
 LEAST_AGE = 60_000  # milliseconds: a worker that is busy for a while still finds the message

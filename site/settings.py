@@ -1,15 +1,14 @@
 """Every setting of Tallybox. The environment is read here and nowhere else.
 
-See `uploads/environment.py` for how a variable is read, and https://docs.djangoproject.com/en/5.2/ref/settings/.
+See `environment/` for how a variable is read, and https://docs.djangoproject.com/en/5.2/ref/settings/.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
-from uploads import upsun
-from uploads.environment import (
-    BASE_DIR,
-    Environment,
+from environment import upsun
+from environment.values import (
     parse_address,
     parse_addresses,
     parse_choice,
@@ -26,8 +25,11 @@ from uploads.environment import (
     parse_socket,
     parse_switch,
 )
-from uploads.triggers import parse_schedule
+from environment.variables import Environment
 
+from scheduler.schedule import parse_schedule
+
+BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # What this machine keeps for itself: SQLite, the bundled Valkey, the generated key.
 
 environment = Environment(upsun.variables(os.environ))
@@ -63,7 +65,7 @@ ADMIN_EMAIL = read("ADMIN_EMAIL", "", parse_address, "one mail address")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "uploads:list"
 LOGOUT_REDIRECT_URL = "uploads:list"
-CSRF_FAILURE_VIEW = "uploads.answers.csrf_failure"
+CSRF_FAILURE_VIEW = "uploads.pages.errors.csrf_failure"
 
 INSTALLED_APPS = [
     "uploads",  # Before django_dramatiq: its rundramatiq is ours with other defaults.
@@ -79,17 +81,17 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
-    "uploads.middleware.no_body_for_head",
+    "uploads.pages.middleware.no_body_for_head",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "uploads.middleware.content_security_policy",
-    "uploads.middleware.OwnNotFoundPage",
-    "uploads.middleware.DatabaseRequired",
+    "uploads.pages.middleware.content_security_policy",
+    "uploads.pages.middleware.OwnNotFoundPage",
+    "uploads.pages.middleware.DatabaseRequired",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "uploads.middleware.LoginRequired",
+    "uploads.pages.middleware.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -102,7 +104,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "uploads.reports.views.may_read_reports",
+                "uploads.pages.reports.may_read_reports",
             ]
         },
     }
@@ -124,13 +126,13 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # Serves also where nobody ran collectstatic, which only adds compression.
 WHITENOISE_MAX_AGE = 0 if DEBUG else 600  # seconds
 STORAGES = {
-    "default": {"BACKEND": "uploads.storage.MediaStorage"},
+    "default": {"BACKEND": "uploads.storage.media.MediaStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 
 # Uploads -------------------------------------------------------------------------------------------------------
 
-MEDIA_ROOT = read("MEDIA_ROOT", str(BASE_DIR / "media"), parse_folder, "a folder")
+MEDIA_ROOT = read("MEDIA_ROOT", str(BASE_DIR / "media"), partial(parse_folder, base=BASE_DIR), "a folder")
 # Files arrive on the media mount itself, so that finishing an upload is a rename.
 FILE_UPLOAD_TEMP_DIR = str(Path(MEDIA_ROOT) / "incoming")
 MAX_UPLOAD_SIZE = read("MAX_UPLOAD_SIZE", "5GiB", parse_size, "a size such as 500MB or 5GiB")
@@ -143,7 +145,7 @@ DATABASES = {
     "default": read(
         "DATABASE_URL",
         f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
-        parse_database,
+        partial(parse_database, folder=BASE_DIR),
         "postgres://user:password@host:port/name, or sqlite:////folder/file with SQLite 3.35 or newer",
     )
 }
@@ -158,9 +160,10 @@ AUTH_PASSWORD_VALIDATORS = [
 REDIS_URL = read("REDIS_URL", "redis://127.0.0.1:6379/0", parse_redis, "redis://host:port/0, rediss:// or unix://")
 REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", parse_namespace, "letters, digits and any of . : _ -")
 DRAMATIQ_BROKER = {
-    "BROKER": "uploads.broker.Broker",
+    "BROKER": "uploads.workers.broker.Broker",
     "OPTIONS": {"url": REDIS_URL, "namespace": REDIS_NAMESPACE},
-    "MIDDLEWARE": [  # Not TimeLimit: uploads.pulse watches whether threads get on, and a long file may take long.
+    # Not TimeLimit: a large file may take long. The watchdog ends a process whose threads make no progress.
+    "MIDDLEWARE": [
         "dramatiq.middleware.AgeLimit",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Retries",

@@ -17,6 +17,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler403 = "uploads.answers.forbidden"
-handler404 = "uploads.answers.not_found"
-handler500 = "uploads.answers.server_error"
+handler403 = "uploads.pages.errors.forbidden"
+handler404 = "uploads.pages.errors.not_found"
+handler500 = "uploads.pages.errors.server_error"

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tests.servers import ROOT
-from uploads.metadata.limits import MEMORY as PARSER
+from uploads.metadata.sandbox.limits import MEMORY as PARSER
 
 CONFIG = ROOT / ".upsun" / "config.yaml"
 # MB at half a CPU, Upsun's default: docs.upsun.com/manage-resources/adjust-resources.html.

@@ -92,7 +92,7 @@ class Valkey:
         self.start()
 
     def start(self) -> None:
-        from uploads.valkey import server_command
+        from uploads.operations.valkey import server_command
 
         command = server_command(self.socket, self.folder / "data")
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ import psycopg2
 
 from tests import made_up
 from tests.servers import free_port, pgserver, wait_for
-from uploads.valkey import find_server
+from uploads.operations.valkey import find_server
 
 PASSWORD = "p@ss/w?rd#1"
 

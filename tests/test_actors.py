@@ -17,12 +17,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import wait_for
 from tests.uploading import store
-from uploads import metadata, outage
+from uploads import metadata
 from uploads.actors import VISIBLE, email_report, process_upload
-from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
 from uploads.models.upload import UploadQuerySet
-from uploads.pulse import give_up_abandoned, instance
+from uploads.workers import outage
+from uploads.workers.middleware import give_up_abandoned
+from uploads.workers.running import process_id
 
 
 @pytest.fixture
@@ -122,10 +124,10 @@ def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any)
 @pytest.mark.django_db
 def test_a_claim_of_the_same_worker_is_told_from_its_earlier_one() -> None:
     upload = store()
-    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
+    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert earlier is not None
     earlier.release(due=None)
-    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
+    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert later is not None
 
     assert not earlier.finish({"content_type": "text/plain", "by": "earlier"})
@@ -170,10 +172,10 @@ def test_an_unreadable_file_fails_with_the_systems_words() -> None:
 @pytest.mark.django_db
 def test_who_lost_the_claim_writes_nothing() -> None:
     upload = store()
-    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
+    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert slow is not None
     Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING)
-    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance())
+    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert fast is not None
 
     assert fast.finish({"content_type": "text/plain", "by": "fast"})
@@ -188,8 +190,8 @@ def test_who_lost_the_claim_writes_nothing() -> None:
 def test_only_one_of_two_gets_the_claim() -> None:
     upload = store()
 
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance()) is not None
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=instance()) is None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id()) is not None
+    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id()) is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -403,5 +405,5 @@ def test_a_message_that_comes_long_before_the_attempt_is_due_takes_nothing() -> 
     early = store(sent_at=timezone.now() + timedelta(seconds=20))
     skewed = store(sent_at=timezone.now() + timedelta(seconds=2))
 
-    assert Upload.objects.claim(early.pk, uuid.uuid4(), holder=instance()) is None
-    assert Upload.objects.claim(skewed.pk, uuid.uuid4(), holder=instance()) is not None
+    assert Upload.objects.claim(early.pk, uuid.uuid4(), holder=process_id()) is None
+    assert Upload.objects.claim(skewed.pk, uuid.uuid4(), holder=process_id()) is not None

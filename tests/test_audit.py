@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.uploading import store
-from uploads import storage
 from uploads.actors import audit_files, process_upload, requeue_stalled
-from uploads.audit import ARRIVING, GONE, REMAINS, YOUNG, MediaMissing, audit, fix
 from uploads.models import Upload
+from uploads.operations.audit import ARRIVING, GONE, REMAINS, YOUNG, MediaMissing, audit, fix
+from uploads.storage import media as storage
 
 pytestmark = pytest.mark.django_db
 DAY_AND_MORE = 90_000  # seconds

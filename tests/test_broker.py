@@ -10,7 +10,7 @@ from dramatiq.errors import ConnectionClosed
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import free_port, wait_for
-from uploads.broker import IDLE, TOKENS, Broker, Consumer
+from uploads.workers.broker import IDLE, TOKENS, Broker, Consumer
 
 
 @pytest.fixture

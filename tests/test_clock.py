@@ -14,10 +14,10 @@ from dramatiq.middleware import AgeLimit
 
 from scheduler.clock import build_clock
 from scheduler.jobs import Job, all_jobs, slot_as_text
+from scheduler.schedule import every, next_slot, parse_schedule
 from tests.servers import ROOT, Valkey, free_port, running, wait_for
 from uploads.actors import email_report, requeue_stalled
-from uploads.broker import Broker
-from uploads.triggers import every, next_slot, parse_schedule
+from uploads.workers.broker import Broker
 
 SECOND = timedelta(seconds=1)
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)

@@ -8,12 +8,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from environment.upsun import DATABASE, REDIS
+from environment.values import parse_size
 
 from tests.complaints import complaints
 from tests.containers import CONFIG, Container, containers, read_config, size
 from tests.servers import ROOT
-from uploads.environment import parse_size
-from uploads.upsun import DATABASE, REDIS
 
 NAMED = os.environ.get("UPSUN_SCHEMA")
 SCHEMA = Path(NAMED) if NAMED else ROOT.parent / "shared" / "upsun" / "upsun-config.schema.json"

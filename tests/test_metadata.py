@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 from uploads import metadata
 from uploads.metadata import BLOCK, image
-from uploads.metadata.sandbox import ParserCrashed
+from uploads.metadata.sandbox.children import ParserCrashed
 from uploads.models import Upload
 
 BASIC = {"name", "size", "content_type", "sha256"}

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from uploads.names import JOINERS, LONGEST, clean_name, looks_like
+from uploads.receiving.names import JOINERS, LONGEST, clean_name, looks_like
 
 
 @pytest.mark.parametrize(

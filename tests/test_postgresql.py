@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from tests.servers import database_url_of_tests, wait_for
-from uploads.postgresql import base
+from uploads.workers.postgresql import base
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 

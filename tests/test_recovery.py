@@ -13,23 +13,14 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.uploading import store
-from uploads import recovery
 from uploads.actors import process_upload, requeue_stalled
-from uploads.metadata.sandbox import children
+from uploads.metadata.sandbox.children import children
 from uploads.models import Heartbeat, Report, Upload
-from uploads.models.heartbeat import INTERVAL
-from uploads.pulse import (
-    STALLED,
-    WorkerPulse,
-    are_well,
-    at_hand,
-    at_work,
-    excused,
-    get_on,
-    give_up_abandoned,
-    hand_back_unfinished,
-    instance,
-)
+from uploads.processing import recovery
+from uploads.workers.heartbeat import INTERVAL
+from uploads.workers.middleware import WorkerLife, give_up_abandoned, hand_back_unfinished
+from uploads.workers.running import interrupted, last_progress, new_claim, note_progress, process_id
+from uploads.workers.watched import STALLED, are_well
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=1)
@@ -177,10 +168,10 @@ def test_rows_that_another_round_has_are_skipped() -> None:
 
 
 def test_what_no_thread_is_at_is_given_up() -> None:
-    forgotten, busy = claimed(instance()), claimed(instance())
+    forgotten, busy = claimed(process_id()), claimed(process_id())
 
-    with at_work() as claim:
-        Upload.objects.filter(pk=busy.pk).update(claim=claim)
+    with new_claim() as claim_id:
+        Upload.objects.filter(pk=busy.pk).update(claim=claim_id)
         give_up_abandoned()
 
     assert Upload.objects.get(pk=forgotten.pk).status == Upload.Status.PENDING
@@ -188,7 +179,7 @@ def test_what_no_thread_is_at_is_given_up() -> None:
 
 
 def test_what_failed_three_times_in_an_error_of_ours_is_not_tried_for_ever() -> None:
-    upload = claimed(instance(), attempts=3)
+    upload = claimed(process_id(), attempts=3)
 
     give_up_abandoned()
 
@@ -197,7 +188,7 @@ def test_what_failed_three_times_in_an_error_of_ours_is_not_tried_for_ever() -> 
 
 
 def test_work_handed_back_at_shutdown_counts_no_attempt() -> None:
-    upload = claimed(instance())
+    upload = claimed(process_id())
 
     hand_back_unfinished()
 
@@ -301,28 +292,28 @@ def test_a_tick_that_may_still_be_on_its_way_is_not_missed() -> None:
 
 
 def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
-    report = Report.objects.create(slot=timezone.now(), holder=instance(), claim=uuid.uuid4(), attempts=1)
+    report = Report.objects.create(slot=timezone.now(), holder=process_id(), claim=uuid.uuid4(), attempts=1)
 
     give_up_abandoned()
     released = Report.objects.get(pk=report.pk)
     assert (released.holder, released.attempts) == (None, 1)
 
-    Report.objects.filter(pk=report.pk).update(holder=instance())
+    Report.objects.filter(pk=report.pk).update(holder=process_id())
     hand_back_unfinished()
     handed_back = Report.objects.get(pk=report.pk)
     assert (handed_back.holder, handed_back.attempts) == (None, 1)  # Who takes it next sees that it is not new.
 
 
 def test_an_attempt_that_only_the_database_spoilt_is_not_counted() -> None:
-    upload = claimed(instance(), attempts=3)
+    upload = claimed(process_id(), attempts=3)
     assert upload.claim is not None
-    excused.add(upload.claim)
+    interrupted.add(upload.claim)
 
     give_up_abandoned()
 
     given_up = Upload.objects.get(pk=upload.pk)
     assert (given_up.status, given_up.attempts) == (Upload.Status.PENDING, 2)
-    assert upload.claim not in excused
+    assert upload.claim not in interrupted
 
 
 def test_the_dead_are_forgotten_after_a_day() -> None:
@@ -362,13 +353,13 @@ def test_what_was_sent_just_before_the_last_one_processed_may_be_under_way() -> 
 
 
 def test_a_worker_is_known_before_it_takes_anything(monkeypatch: Any) -> None:
-    monkeypatch.setattr("uploads.pulse.Pulse.start", lambda self: None)
-    monkeypatch.setattr("uploads.pulse.close_old_connections", lambda: None)
+    monkeypatch.setattr("uploads.workers.heartbeat.HeartbeatThread.start", lambda self: None)
+    monkeypatch.setattr("uploads.workers.heartbeat.close_old_connections", lambda: None)
     worker = dramatiq.Worker(dramatiq.get_broker(), worker_threads=3)
 
-    WorkerPulse().before_worker_boot(dramatiq.get_broker(), worker)
+    WorkerLife().before_worker_boot(dramatiq.get_broker(), worker)
 
-    assert Heartbeat.objects.get(pk=instance()).role == "worker"
+    assert Heartbeat.objects.get(pk=process_id()).role == "worker"
     assert children.places._value == 2
 
 
@@ -378,9 +369,9 @@ def test_a_worker_is_well_while_its_threads_live_and_get_on() -> None:
 
     assert are_well([living])
     assert not are_well([living, ended])
-    with at_work() as claim:
+    with new_claim() as claim_id:
         assert are_well([living])
-        at_hand[claim] -= STALLED
+        last_progress[claim_id] -= STALLED
         assert not are_well([living])
-        get_on(claim)
+        note_progress(claim_id)
         assert are_well([living])

@@ -14,7 +14,7 @@ from django.test import Client
 
 from tests.servers import Running, wait_for, web
 from uploads.models import Upload
-from uploads.multipart import Body, receive
+from uploads.receiving.multipart import Body, receive
 
 pytestmark = pytest.mark.django_db
 FORM = "multipart/form-data; boundary=frontier"

@@ -17,10 +17,11 @@ from django.test import Client
 
 from tests.servers import Mailbox, free_port
 from tests.uploading import store
-from uploads import outage, reports
+from uploads import reports
 from uploads.models import Report, Upload
 from uploads.reports import export
 from uploads.reports.tally import take_tally
+from uploads.workers import outage
 
 pytestmark = pytest.mark.django_db
 SLOT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

@@ -180,7 +180,7 @@ def supervisor(folder: Path, *children: tuple[str, str, str]) -> Running:
     """Start a supervisor of children given as (name, command, folder); the last one ends last."""
     code = f"""
 import sys
-from uploads.supervisor import Supervisor
+from uploads.operations.supervisor import Supervisor
 supervisor = Supervisor(last={children[-1][0]!r})
 for name, command, folder in {children!r}:
     supervisor.add_process(name, command, cwd=folder)

@@ -12,9 +12,9 @@ from typing import IO, Any
 import pytest
 
 from tests.servers import ROOT, wait_for
-from uploads.metadata import sandbox
-from uploads.metadata.limits import CPU
-from uploads.metadata.sandbox import Child, Children, ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox import children as sandbox
+from uploads.metadata.sandbox.children import Child, Children, ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox.limits import CPU
 
 POISONS = "tests.torture.poison"
 
@@ -157,8 +157,8 @@ def test_an_answer_that_a_file_had_put_there_is_not_taken_for_the_next_ones(chil
 
 def test_a_child_without_a_worker_ends_by_itself() -> None:
     code = (
-        "from uploads.metadata import limits; limits.WALL = -4; "
-        f"from uploads.metadata.child import main; main(['{POISONS}'])"
+        "from uploads.metadata.sandbox import limits; limits.WALL = -4; "
+        f"from uploads.metadata.sandbox.child import main; main(['{POISONS}'])"
     )
     ours, theirs = socket.socketpair()
     with ours, theirs, poison("sleep") as file:
@@ -170,7 +170,7 @@ def test_a_child_without_a_worker_ends_by_itself() -> None:
 
 def test_each_file_gets_its_own_processor_time() -> None:
     code = (
-        "import resource; from uploads.metadata.child import allow_more_cpu; allow_more_cpu(); "
+        "import resource; from uploads.metadata.sandbox.child import allow_more_cpu; allow_more_cpu(); "
         "print(resource.getrlimit(resource.RLIMIT_CPU)[0])"
     )
     limit = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

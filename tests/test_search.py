@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from uploads import paging
 from uploads.models import Upload
+from uploads.pages import paging
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ROOT, plain_environment, running
-from uploads.multipart import BLOCK, FileHandler
+from uploads.receiving.multipart import BLOCK, FileHandler
 
 SETTINGS = ROOT / "site" / "settings.py"
 VALUES = {
@@ -37,7 +37,7 @@ VALUES = {
     "REPORT_WHEN": ["never"],
 }
 REFUSED = [(variable, value) for variable, values in VALUES.items() for value in values]
-SQLITE, POSTGRES = "django.db.backends.sqlite3", "uploads.postgresql"
+SQLITE, POSTGRES = "django.db.backends.sqlite3", "uploads.workers.postgresql"
 
 
 def complaint(read_settings, **variables):

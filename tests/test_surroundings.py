@@ -16,8 +16,8 @@ from django.test.client import encode_multipart
 
 from tests.servers import Running, descendants, free_port, wait_for, web
 from uploads.actors import process_upload
-from uploads.broker import Broker
 from uploads.models import Upload
+from uploads.workers.broker import Broker
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -64,7 +64,7 @@ def silent_redis() -> Iterator[SilentServer]:
 @pytest.fixture
 def send_through(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Have messages sent through a broker at another address, which remembers a failure for a minute."""
-    monkeypatch.setattr("uploads.broker.MEMORY", 60)
+    monkeypatch.setattr("uploads.workers.broker.MEMORY", 60)
     brokers: list[Any] = []
 
     def through(url: str) -> Any:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uploads.triggers import every, last_slot, next_slot, parse_schedule
+from scheduler.schedule import every, last_slot, next_slot, parse_schedule
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 NAMES = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -12,7 +12,7 @@ from django.test import Client
 from dramatiq import Message, get_broker
 
 from uploads.models import Upload
-from uploads.multipart import BLOCK
+from uploads.receiving.multipart import BLOCK
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}

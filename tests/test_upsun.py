@@ -9,7 +9,7 @@ from dramatiq import Message
 
 from tests import made_up
 from tests.made_up import HOST
-from uploads.broker import Broker
+from uploads.workers.broker import Broker
 
 Read = Callable[..., dict[str, Any]]
 DUMMY, SMTP = "django.core.mail.backends.dummy.EmailBackend", "django.core.mail.backends.smtp.EmailBackend"
@@ -38,7 +38,7 @@ def test_database_and_broker_come_from_the_relationships(on_upsun: Read) -> None
 
     database = settings["DATABASES"]["default"]
     address = [database[key] for key in ("ENGINE", "USER", "PASSWORD", "HOST", "PORT", "NAME")]
-    assert address == ["uploads.postgresql", "main", "main", "postgresql.internal", 5432, "main"]
+    assert address == ["uploads.workers.postgresql", "main", "main", "postgresql.internal", 5432, "main"]
     assert settings["REDIS_URL"] == "redis://redis.internal:6379/0"
 
 

@@ -24,6 +24,6 @@ def test_a_stop_while_the_watchdog_is_still_starting_is_not_lost(tmp_path: Path)
 def wait_until_replaced_by_the_watchdog(pid: int) -> None:
     """Return in the very moment: an interpreter takes longer to begin than this to look."""
     deadline = time.monotonic() + 60
-    while b"uploads.watchdog" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+    while b"uploads.workers.watchdog" not in Path(f"/proc/{pid}/cmdline").read_bytes():
         assert time.monotonic() < deadline, "no watchdog came"
         time.sleep(0.001)

@@ -14,12 +14,14 @@ from django.utils import timezone
 from dramatiq.errors import Retry
 from redis.exceptions import RedisError
 
-from uploads import audit, metadata, recovery, reports
-from uploads.metadata.sandbox import ParserCrashed, ParserUnavailable
+from scheduler.schedule import next_slot
+from uploads import metadata, reports
+from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
-from uploads.outage import AWAY, outlast
-from uploads.pulse import at_work, get_on, instance
-from uploads.triggers import next_slot
+from uploads.operations import audit
+from uploads.processing import recovery
+from uploads.workers.outage import AWAY, outlast
+from uploads.workers.running import new_claim, note_progress, process_id
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +34,8 @@ PARSER_DELAY = timedelta(seconds=5)  # after which a file that found no parser i
 def process_upload(upload_id: int) -> None:
     """Store the upload's metadata, or why it has none. Does nothing where another worker has or had it."""
     logger.info("received upload_id=%s", upload_id)
-    with at_work() as claim:
-        upload = Upload.objects.claim(upload_id, claim, holder=instance())
+    with new_claim() as claim_id:
+        upload = Upload.objects.claim(upload_id, claim_id, holder=process_id())
         if upload is None:
             logger.info("nothing to do upload_id=%s", upload_id)
             return
@@ -41,7 +43,7 @@ def process_upload(upload_id: int) -> None:
         logger.info(
             "started upload_id=%s attempt=%s size=%s name=%s", upload_id, upload.attempts, upload.size, upload.name
         )
-        outcome = process(upload, on_progress=lambda: get_on(claim))
+        outcome = process(upload, on_progress=lambda: note_progress(claim_id))
         logger.info("%s upload_id=%s ms=%.0f", outcome, upload_id, (time.monotonic() - start) * 1000)
 
 
@@ -116,8 +118,8 @@ def send_later(upload: Upload, delay: timedelta, outcome: str) -> str:
 @dramatiq.actor(queue_name="reports", priority=-1, max_retries=1000, min_backoff=SECOND, max_backoff=15 * SECOND)
 def email_report(slot: str) -> None:
     """Mail the report for a slot (ISO 8601, UTC), unless that slot already has one."""
-    with at_work() as claim:
-        report = Report.objects.claim(datetime.fromisoformat(slot), claim, holder=instance())
+    with new_claim() as claim_id:
+        report = Report.objects.claim(datetime.fromisoformat(slot), claim_id, holder=process_id())
         if report is None:
             logger.info("report settled or being sent slot=%s", slot)
             return

@@ -7,6 +7,6 @@ class UploadsConfig(AppConfig):
 
     def ready(self) -> None:
         from uploads import signals  # noqa: F401 - connects the receivers
-        from uploads.pulse import WorkerPulse  # Not among the settings' middleware: it needs the models.
+        from uploads.workers.middleware import WorkerLife  # Not among the settings' middleware: it needs the models.
 
-        get_broker().add_middleware(WorkerPulse())
+        get_broker().add_middleware(WorkerLife())

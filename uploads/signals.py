@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from uploads.actors import process_upload
 from uploads.models import Upload
-from uploads.recovery import mark_unsent
+from uploads.processing.recovery import mark_unsent
 
 logger = logging.getLogger(__name__)
 

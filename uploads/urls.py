@@ -1,7 +1,7 @@
 from django.urls import path
 
-from uploads import answers, views
-from uploads.reports import views as reports
+from uploads.pages import errors as answers
+from uploads.pages import reports, views
 
 app_name = "uploads"
 urlpatterns = [

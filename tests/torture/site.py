@@ -18,10 +18,10 @@ from typing import Any
 
 import psycopg2
 from django.db import connections
+from environment.values import parse_database
 
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
 from tests.torture.proxy import Proxy
-from uploads.environment import parse_database
 from uploads.models import Report, Upload
 
 ALIAS = "torture"

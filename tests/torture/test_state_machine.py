@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from uploads import recovery
 from uploads.models import Heartbeat, Upload
 from uploads.models.upload import MAX_ATTEMPTS
+from uploads.processing import recovery
 
 
 class Life(RuleBasedStateMachine):

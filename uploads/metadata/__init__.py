@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from uploads.metadata.content_type import HEAD, content_type_of
-from uploads.metadata.sandbox import extract
+from uploads.metadata.sandbox.children import extract
 
 if TYPE_CHECKING:
     from uploads.models import Upload

@@ -9,7 +9,7 @@ from django.db.models import Exists, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from uploads.models.heartbeat import Heartbeat
+from uploads.workers.heartbeat import Heartbeat
 
 
 class ReportQuerySet(models.QuerySet["Report"]):

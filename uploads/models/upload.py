@@ -14,7 +14,7 @@ from django.db.models.expressions import RawSQL
 from django.urls import reverse
 from django.utils import timezone
 
-from uploads.models.heartbeat import Heartbeat
+from uploads.workers.heartbeat import Heartbeat
 
 EARLY = timedelta(seconds=5)  # by which machines' clocks may differ
 MAX_ATTEMPTS = 3  # A file that crashed its parser, or its worker, so often is not tried again.

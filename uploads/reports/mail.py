@@ -12,11 +12,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from scheduler.schedule import next_slot
 from uploads.models import Report
-from uploads.outage import outlast
 from uploads.reports.export import Attachment, attachment
 from uploads.reports.tally import Tally, take_tally
-from uploads.triggers import next_slot
+from uploads.workers.outage import outlast
 
 logger = logging.getLogger(__name__)
 

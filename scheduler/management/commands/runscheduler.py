@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 from scheduler.clock import build_clock
 from scheduler.jobs import all_jobs
-from uploads.pulse import Pulse
+from uploads.workers.heartbeat import HeartbeatThread
 
 
 class Command(BaseCommand):
@@ -24,10 +24,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"The clock sends {job.actor.actor_name}: {job.trigger}.")
 
         clock.add_listener(started, EVENT_SCHEDULER_STARTED)
-        pulse = Pulse("scheduler")
-        pulse.start()
+        heartbeat = HeartbeatThread("scheduler")
+        heartbeat.start()
         clock.start()
-        pulse.stop()
+        heartbeat.stop()
         self.stdout.write("The clock has stopped.")
 
 

@@ -22,12 +22,13 @@ class FaultsConfig(AppConfig):
     name = "tests.torture.faults"
 
     def ready(self) -> None:
-        from uploads import metadata, pulse, signals
+        from uploads import metadata, signals
         from uploads.metadata import content_type
         from uploads.models import Report, Upload
         from uploads.models.report import ReportQuerySet
         from uploads.models.upload import UploadManager
         from uploads.reports import mail
+        from uploads.workers import watched
 
         wrap(UploadManager, "claim", before="before claim", after="after claim", name_of=name_by_key)
         wrap(metadata, "digest", before="during parsing", name_of=name_by_file)
@@ -37,7 +38,7 @@ class FaultsConfig(AppConfig):
         wrap(mail.EmailMultiAlternatives, "send", before="before mail", after="after mail")
         wrap(Report, "succeed", after="report sent")
         wrap(Report, "keep", before="stop before keeping")
-        pulse.STALLED = float(os.environ.get("STALLED", pulse.STALLED))
+        watched.STALLED = float(os.environ.get("STALLED", watched.STALLED))
         content_type.SIGNATURES.insert(0, (0, b"POISON", "application/x-poison"))
         metadata.EXTRACTORS["application/x-poison"] = POISONS
 

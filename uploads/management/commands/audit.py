@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from uploads.audit import MediaMissing, WrongDatabase, audit, fix
+from uploads.operations.audit import MediaMissing, WrongDatabase, audit, fix
 
 
 class Command(BaseCommand):

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from uploads import recovery
 from uploads.models import Upload
+from uploads.processing import recovery
 
 
 class Command(BaseCommand):

@@ -17,10 +17,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
-from uploads.valkey import NoServer, server_command
+from uploads.operations.valkey import NoServer, server_command
 
 if TYPE_CHECKING:
-    from uploads.supervisor import Supervisor
+    from uploads.operations.supervisor import Supervisor
 
 LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, a Mac 103
 MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         with one_at_a_time(settings.VAR_DIR / "runall.lock"), tempfile.TemporaryDirectory(prefix="tallybox-") as folder:
             refuse_taken_port(settings.PORT)
             self.prepare()
-            from uploads.supervisor import Supervisor  # Not on Windows.
+            from uploads.operations.supervisor import Supervisor  # Not on Windows.
 
             supervisor = Supervisor(last="valkey")
             environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 from dramatiq import cli
 
-from uploads.watchdog import STOP
+from uploads.workers.watchdog import STOP
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def become_watched(processes: int, patience: int) -> None:
         os.set_inheritable(beats[0], True)
         os.set_inheritable(lifeline[1], True)
         figures = map(str, (master, processes, beats[0], patience))
-        os.execv(sys.executable, [sys.executable, "-m", "uploads.watchdog", *figures])
+        os.execv(sys.executable, [sys.executable, "-m", "uploads.workers.watchdog", *figures])
     os.setpgid(0, 0)
     os.close(beats[0])
     os.close(lifeline[1])

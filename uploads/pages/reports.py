@@ -14,7 +14,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from uploads.models import Report
-from uploads.paging import page_of
+from uploads.pages.paging import page_of
 from uploads.reports.export import csv_blocks
 
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"

@@ -23,8 +23,8 @@ from django.http.request import UnreadablePostError
 from django.template.defaultfilters import filesizeformat
 from django.utils.datastructures import MultiValueDict
 
-from uploads.audit import ARRIVING, media_is_away
-from uploads.names import clean_name, looks_like
+from uploads.operations.audit import ARRIVING, media_is_away
+from uploads.receiving.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
 BLOCK = 2**18  # bytes of a file that are received and written at a time; gunicorn.conf.py knows it, too

@@ -1,8 +1,8 @@
 """Ends a worker that died in part or hangs, so that the platform starts it anew.
 
 `rundramatiq` forks: the child becomes Dramatiq, and the process that the platform knows becomes this watchdog, run as
-`python -m uploads.watchdog MASTER PROCESSES BEATS PATIENCE`. Dramatiq's own master can wait for minutes, its signals
-blocked, for worker processes that are long dead. Imports little: it stays small.
+`python -m uploads.workers.watchdog MASTER PROCESSES BEATS PATIENCE`. Dramatiq's own master can wait for minutes, its
+signals blocked, for worker processes that are long dead. Imports little: it stays small.
 """
 
 import logging
@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 
-logger = logging.getLogger("uploads.watchdog")
+logger = logging.getLogger("uploads.workers.watchdog")
 
 BEAT = struct.Struct("=i")  # the process id of a worker process
 STOP = {signal.SIGTERM, signal.SIGINT}  # Blocked while nobody can take them: they are delivered later, not lost.

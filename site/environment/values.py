@@ -1,43 +1,19 @@
-"""The environment's variables, and what makes values of them: the settings name the variables, this reads them.
-
-A variable that is empty counts as unset. A value that cannot be used stops whatever was started, in one line that
-names the variable, the value and what is allowed.
-"""
+"""What may stand in an environment variable: each function returns the value, or raises ValueError and the like."""
 
 import os
 import re
 import sqlite3
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from email.utils import parseaddr
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from redis import ConnectionPool
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-Value = TypeVar("Value")
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-SECRETS = re.compile(r"(?<=//).*(?=@)|(?<=\?).*", re.DOTALL)  # A user and password, options.
-
-
-class Environment:
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self.variables = variables
-
-    def read(self, variable: str, default: str, parse: Callable[[str], Value], allowed: str) -> Value:
-        """Return what `parse` makes of a variable, or end the process with a line that says what is wrong."""
-        value = self.variables.get(variable) or default
-        try:
-            return parse(value)
-        except (ValueError, TypeError, LookupError, OSError, ImproperlyConfigured, ValidationError):
-            shown = " ".join(SECRETS.sub("…", value).split())
-            sys.exit(f"{variable}={shown} cannot be used. Allowed: {allowed}.")
 
 
 def fail(value: str) -> NoReturn:
@@ -122,14 +98,14 @@ def parse_redis(value: str) -> str:
     return value if parts.scheme == "unix" or parts.port is None or parts.port else fail(value)
 
 
-def parse_database(value: str) -> dict[str, object]:
+def parse_database(value: str, folder: Path) -> dict[str, object]:
     if urlsplit(value).scheme not in ("postgres", "postgresql", "pgsql", "sqlite"):
         raise ValueError(value)
     database = environ.Env.db_url_config(value)
     if database.get("ENGINE") == "django.db.backends.sqlite3" and database["NAME"]:
         if sqlite3.sqlite_version_info < (3, 35):  # UPDATE … RETURNING
             fail(value)
-        database["NAME"] = str(BASE_DIR / str(database["NAME"]))  # The same file from any working directory.
+        database["NAME"] = str(folder / str(database["NAME"]))  # The same file from any working directory.
         Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
         # Readers do not block the writer (WAL), and two writers wait for each other instead of failing.
         database["OPTIONS"] = {
@@ -138,7 +114,7 @@ def parse_database(value: str) -> dict[str, object]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     elif database.get("ENGINE") == "django.db.backends.postgresql" and database["NAME"]:
-        database["ENGINE"] = "uploads.postgresql"
+        database["ENGINE"] = "uploads.workers.postgresql"
         database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}  # seconds
     else:
         raise ValueError(value)
@@ -150,8 +126,9 @@ def parse_email(value: str) -> dict[str, object]:
     return email if email["EMAIL_HOST"] or not urlsplit(value).scheme.startswith("smtp") else fail(value)
 
 
-def parse_folder(value: str) -> str:
-    folder = (BASE_DIR / value).resolve()  # The same folder from any working directory.
+def parse_folder(value: str, base: Path) -> str:
+    """Return a folder's whole path; a relative one is below `base`, from whatever working directory it is read."""
+    folder = (base / value).resolve()
     return str(folder) if folder.is_dir() or not folder.exists() else fail(value)
 
 

@@ -8,8 +8,8 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
-from uploads.answers import database_down, not_found, wants_json
-from uploads.multipart import drain
+from uploads.pages.errors import database_down, not_found, wants_json
+from uploads.receiving.multipart import drain
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \

@@ -18,17 +18,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import IO, Any
 
-from uploads.metadata.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, WALL
+from uploads.metadata.sandbox.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, WALL
 
 logger = logging.getLogger(__name__)
 
 IDLE = 30.0  # seconds after which a spare child is ended
 QUEUEING = 0.3  # seconds to wait for a place among those that parse
-ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class ParserCrashed(Exception):
@@ -41,7 +39,7 @@ class ParserUnavailable(Exception):
 
 def module_path() -> str:
     """Return where this process finds its modules: packages may lie where only variables such as HOME lead to."""
-    return os.pathsep.join(dict.fromkeys([ROOT, *filter(None, sys.path)]))
+    return os.pathsep.join(dict.fromkeys(os.path.abspath(entry) for entry in sys.path))
 
 
 class Child:
@@ -51,7 +49,7 @@ class Child:
         self.channel, theirs = socket.socketpair()
         with theirs, closing_on_failure(self.channel):
             self.process = subprocess.Popen(
-                [sys.executable, "-B", "-m", "uploads.metadata.child", *modules],
+                [sys.executable, "-B", "-m", "uploads.metadata.sandbox.child", *modules],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 It runs no Django and holds no connection; its environment is empty, its rights are taken away before the first file
 comes, and all it can do with its answer is to write JSON to the one socket it has. Started by `sandbox.py` as
-`python -m uploads.metadata.child MODULE ...`, the socket as its standard input.
+`python -m uploads.metadata.sandbox.child MODULE ...`, the socket as its standard input.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
 
-from uploads.metadata.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY, WALL
+from uploads.metadata.sandbox.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY, WALL
 
 Extractor = Callable[[IO[bytes]], dict[str, Any]]
 

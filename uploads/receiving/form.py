@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
-from uploads.multipart import too_large
+from uploads.receiving.multipart import too_large
 
 
 class FilesInput(forms.ClearableFileInput):

@@ -1,15 +1,27 @@
-"""Which processes are alive: each says so every few seconds."""
+"""Which processes are alive: each worker process and each scheduler renews a row of its own every few seconds.
 
+These heartbeats, in the database, decide whether the holder of a row is dead. Dramatiq's own, in Redis, decide whether
+a dead worker's messages go to another (HEARTBEAT_TIMEOUT in broker.py). Both take 15 s.
+"""
+
+import logging
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from threading import Event, Thread
 from typing import Self
 
-from django.db import models
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection, models
 from django.db.models import Case, F, Max, When
 from django.db.models.functions import Now
 
+from uploads.workers.running import process_id
+
+logger = logging.getLogger(__name__)
+
 INTERVAL = timedelta(seconds=5)
-SILENCE = 3 * INTERVAL  # A process that was not heard of for so long is dead, or as good as dead.
+SILENCE = 3 * INTERVAL  # A process whose last heartbeat is older counts as dead.
 FORGOTTEN = timedelta(days=1)
 
 
@@ -58,3 +70,40 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.instance}"
+
+
+class HeartbeatThread(Thread):
+    """Sends this process's heartbeats (for a role, see Heartbeat.Role) until it is stopped.
+
+    After each heartbeat it calls `chore`. A database that is away is logged and tried again at the next beat.
+    """
+
+    def __init__(self, role: str, *, chore: Callable[[], None] = lambda: None) -> None:
+        super().__init__(name="Heartbeat", daemon=True)
+        self.role = role
+        self.chore = chore
+        self.stopped = Event()
+
+    def run(self) -> None:
+        self.beat()
+        while not self.stopped.wait(INTERVAL.total_seconds()):
+            self.beat()
+        connection.close()
+
+    def beat(self) -> None:
+        try:
+            close_old_connections()
+            Heartbeat.objects.beat(process_id(), self.role)
+            self.chore()
+        except DatabaseError as error:
+            words = " ".join(str(error).split())
+            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, words)
+
+    def stop(self) -> None:
+        """Stop the heartbeats and remove this process's row."""
+        self.stopped.set()
+        self.join(timeout=INTERVAL.total_seconds())
+        try:
+            Heartbeat.objects.filter(pk=process_id()).delete()
+        except DatabaseError as error:
+            logger.warning("heartbeat not removed, the database failed error=%s", str(error).strip())

@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from scheduler.schedule import last_slot
 from uploads.models import Heartbeat, Report, Upload
 from uploads.models.upload import UploadQuerySet
-from uploads.triggers import last_slot
 
 logger = logging.getLogger(__name__)
 

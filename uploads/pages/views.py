@@ -14,12 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from uploads.answers import FileMissing, wants_json
-from uploads.forms import UploadForm
+from uploads.accounts.visitors import COOKIE, remember, visitor_of
 from uploads.models import Upload
-from uploads.multipart import TOO_MUCH_TEXT, Refusal, receive, storage_refusal
-from uploads.paging import page_of
-from uploads.visitors import COOKIE, remember, visitor_of
+from uploads.pages.errors import FileMissing, wants_json
+from uploads.pages.paging import page_of
+from uploads.receiving.form import UploadForm
+from uploads.receiving.multipart import TOO_MUCH_TEXT, Refusal, receive, storage_refusal
 
 logger = logging.getLogger(__name__)
 

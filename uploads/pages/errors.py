@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from uploads.models import Heartbeat
-from uploads.models.heartbeat import SILENCE
+from uploads.workers.heartbeat import SILENCE
 
 logger = logging.getLogger(__name__)
 
