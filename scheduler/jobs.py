@@ -11,7 +11,7 @@ from django.conf import settings
 from dramatiq import Actor
 
 from scheduler.schedule import DAY, every, next_slot
-from uploads.actors import audit_files, email_report, requeue_stalled
+from uploads.actors import audit_files, clean_up, email_report, requeue_reports, requeue_stalled
 
 RECOVERY = 5  # seconds
 LEAST_AGE = 60_000  # milliseconds: a worker that is busy for a while still finds the message
@@ -42,5 +42,7 @@ def all_jobs() -> list[Job]:
     return [
         Job(email_report, settings.REPORT_SCHEDULE, slot_as_text),
         Job(requeue_stalled, every(RECOVERY), least_age=LEAST_AGE, log_level=logging.DEBUG),
+        Job(requeue_reports, every(RECOVERY), least_age=LEAST_AGE, log_level=logging.DEBUG),
         Job(audit_files, every(DAY)),
+        Job(clean_up, every(DAY)),
     ]

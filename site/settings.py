@@ -82,6 +82,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "uploads.pages.middleware.no_body_for_head",
+    "uploads.pages.middleware.unread_body_drained",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "uploads.pages.middleware.content_security_policy",
@@ -91,7 +92,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "uploads.pages.middleware.LoginRequired",
+    "uploads.accounts.middleware.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -104,7 +105,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "uploads.pages.reports.may_read_reports",
+                "uploads.accounts.access.report_access",
             ]
         },
     }
@@ -116,7 +117,6 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SILENCED_SYSTEM_CHECKS = [
-    "files.E001",  # The folder for arriving files is made with the first of them: the mount may come later.
     "security.W005",  # Whether subdomains follow is the domain owner's business, not this site's.
     "security.W021",  # So is the browsers' preload list.
 ]
@@ -133,8 +133,7 @@ STORAGES = {
 # Uploads -------------------------------------------------------------------------------------------------------
 
 MEDIA_ROOT = read("MEDIA_ROOT", str(BASE_DIR / "media"), partial(parse_folder, base=BASE_DIR), "a folder")
-# Files arrive on the media mount itself, so that finishing an upload is a rename.
-FILE_UPLOAD_TEMP_DIR = str(Path(MEDIA_ROOT) / "incoming")
+FILE_UPLOAD_HANDLERS: list[str] = []  # The upload page receives files by its own parser; no other page takes any.
 MAX_UPLOAD_SIZE = read("MAX_UPLOAD_SIZE", "5GiB", parse_size, "a size such as 500MB or 5GiB")
 UPLOAD_FSYNC = read("UPLOAD_FSYNC", "1", parse_switch, SWITCH)
 DATA_UPLOAD_MAX_NUMBER_FILES = 100  # in one request

@@ -109,7 +109,6 @@ def django_db_modify_db_settings(worker_id: str) -> None:
 def media(settings: Any, tmp_path: Path) -> Path:
     """An empty media mount."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
-    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "media" / "incoming")
     return tmp_path / "media"
 
 

@@ -305,7 +305,7 @@ def test_a_failed_upload_is_tried_again_from_its_page(client: Client) -> None:
     response = client.post(f"{upload.get_absolute_url()}again", follow=True)
 
     upload.refresh_from_db()
-    assert (upload.status, upload.attempts, upload.error, upload.sent_at) == ("pending", 0, "", None)
+    assert (upload.status, upload.attempts, upload.error, upload.due_at) == ("pending", 0, "", None)
     assert b"Try again" not in response.content
 
 
@@ -329,11 +329,11 @@ def test_an_upload_that_is_ready_is_left_alone(client: Client) -> None:
 def test_the_admin_sends_failed_uploads_again(admin_client: Client) -> None:
     Client().post("/", {"file": SimpleUploadedFile("a.txt", b"a")})
     Upload.objects.update(status="failed")
-    chosen = {"action": "process_again", "_selected_action": [Upload.objects.get().pk]}
+    chosen = {"action": "requeue", "_selected_action": [Upload.objects.get().pk]}
 
     response = admin_client.post("/admin/uploads/upload/", chosen, follow=True)
 
-    assert b"1 uploads are processed again" in response.content
+    assert b"1 uploads are tried again" in response.content
     assert Upload.objects.get().status == "pending"
 
 

@@ -17,13 +17,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import wait_for
 from tests.uploading import store
-from uploads import metadata
-from uploads.actors import VISIBLE, email_report, process_upload
+from uploads.actors import email_report, process_upload
+from uploads.metadata import registry
 from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
 from uploads.models import Report, Upload
 from uploads.models.upload import UploadQuerySet
+from uploads.processing.read import VISIBLE
 from uploads.workers import outage
-from uploads.workers.middleware import give_up_abandoned
+from uploads.workers.middleware import give_up_unattended
 from uploads.workers.running import process_id
 
 
@@ -98,7 +99,7 @@ def test_a_file_that_network_storage_does_not_show_yet_is_waited_for() -> None:
 
     waiting = reload(upload)
     assert (waiting.status, waiting.attempts, waiting.error) == (Upload.Status.PENDING, 0, "")
-    assert waiting.sent_at > timezone.now()
+    assert waiting.due_at > timezone.now()
     upload.file.storage.save(upload.file.name, ContentFile(content))
     process_upload(upload.pk)
     assert reload(upload).status == Upload.Status.READY
@@ -106,10 +107,10 @@ def test_a_file_that_network_storage_does_not_show_yet_is_waited_for() -> None:
 
 @pytest.mark.django_db
 def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any) -> None:
-    def crash(upload: Upload, on_progress: Any) -> None:
+    def crash(*args: Any) -> None:
         raise ParserCrashed("crashed its parser (SIGSEGV)")
 
-    monkeypatch.setattr(metadata, "read", crash)
+    monkeypatch.setattr(registry, "read", crash)
     upload = store()
 
     for attempt in (1, 2):
@@ -174,7 +175,7 @@ def test_who_lost_the_claim_writes_nothing() -> None:
     upload = store()
     slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert slow is not None
-    Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING)
+    Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING, holder=None)
     fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
     assert fast is not None
 
@@ -264,7 +265,7 @@ def test_a_database_that_stays_away_is_not_counted_against_the_file(monkeypatch:
     monkeypatch.setattr(Upload, "finish", fail)
     with pytest.raises(OperationalError):
         process_upload(upload.pk)
-    give_up_abandoned()
+    give_up_unattended()
 
     assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
 
@@ -274,7 +275,7 @@ def test_a_database_that_stays_away_is_not_counted_against_the_file(monkeypatch:
 def test_metadata_that_the_database_refuses_fails_the_upload(monkeypatch: Any) -> None:
     upload = store()
     found = {"content_type": "text/plain" * 100}
-    monkeypatch.setattr(metadata, "read", lambda upload, on_progress: found)
+    monkeypatch.setattr(registry, "read", lambda *args: found)
 
     process_upload(upload.pk)
 
@@ -286,14 +287,14 @@ def test_metadata_that_the_database_refuses_fails_the_upload(monkeypatch: Any) -
 def test_a_file_that_finds_no_parser_is_tried_again_uncounted(monkeypatch: Any) -> None:
     upload = store()
 
-    def fail(upload: Upload, on_progress: Any) -> None:
+    def fail(*args: Any) -> None:
         raise ParserUnavailable("all are busy")
 
-    monkeypatch.setattr(metadata, "read", fail)
+    monkeypatch.setattr(registry, "read", fail)
     process_upload(upload.pk)
 
     assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
-    assert reload(upload).sent_at > timezone.now()
+    assert reload(upload).due_at > timezone.now()
 
 
 @pytest.mark.django_db
@@ -343,7 +344,7 @@ def test_a_database_that_goes_away_in_the_claim_is_not_counted_against_the_file(
     monkeypatch.setattr(UploadQuerySet, "raw", lose_the_answer)
     with pytest.raises(OperationalError):
         process_upload(upload.pk)
-    give_up_abandoned()
+    give_up_unattended()
 
     assert (reload(upload).status, reload(upload).attempts) == (Upload.Status.PENDING, 0)
 
@@ -351,7 +352,7 @@ def test_a_database_that_goes_away_in_the_claim_is_not_counted_against_the_file(
 @pytest.mark.django_db
 def test_what_an_extractor_says_never_replaces_what_we_measured(monkeypatch: Any) -> None:
     upload = store("a.png", b"\x89PNG\r\n\x1a\n")
-    monkeypatch.setattr(metadata, "extract", lambda *_: {"sha256": "0", "size": -1, "width": 3})
+    monkeypatch.setattr(registry, "extract", lambda *_: {"sha256": "0", "size": -1, "width": 3})
 
     process_upload(upload.pk)
 
@@ -366,8 +367,8 @@ def test_without_a_parser_the_file_is_not_read_in_vain(monkeypatch: Any) -> None
     def refuse(*args: Any) -> None:
         raise ParserUnavailable("all are busy")
 
-    monkeypatch.setattr(metadata, "extract", refuse)
-    monkeypatch.setattr(metadata, "digest", lambda *args: digested.append(args))
+    monkeypatch.setattr(registry, "extract", refuse)
+    monkeypatch.setattr(registry, "digest", lambda *args: digested.append(args))
     process_upload(upload.pk)
 
     assert (reload(upload).attempts, digested) == (0, [])
@@ -377,10 +378,10 @@ def test_without_a_parser_the_file_is_not_read_in_vain(monkeypatch: Any) -> None
 def test_a_file_that_was_found_again_has_its_whole_time_when_it_is_missed_anew(monkeypatch: Any) -> None:
     upload = store(missing_since=timezone.now() - 2 * VISIBLE)
 
-    def crash(upload: Upload, on_progress: Any) -> None:
+    def crash(*args: Any) -> None:
         raise ParserCrashed("crashed its parser")
 
-    monkeypatch.setattr(metadata, "read", crash)
+    monkeypatch.setattr(registry, "read", crash)
     process_upload(upload.pk)
 
     assert reload(upload).missing_since is None
@@ -390,10 +391,10 @@ def test_a_file_that_was_found_again_has_its_whole_time_when_it_is_missed_anew(m
 def test_the_next_attempt_after_a_crash_is_sent_at_once_with_its_delay(monkeypatch: Any) -> None:
     upload = store()
 
-    def crash(upload: Upload, on_progress: Any) -> None:
+    def crash(*args: Any) -> None:
         raise ParserCrashed("crashed its parser")
 
-    monkeypatch.setattr(metadata, "read", crash)
+    monkeypatch.setattr(registry, "read", crash)
     process_upload(upload.pk)
 
     broker: Any = dramatiq.get_broker()
@@ -402,8 +403,8 @@ def test_the_next_attempt_after_a_crash_is_sent_at_once_with_its_delay(monkeypat
 
 @pytest.mark.django_db
 def test_a_message_that_comes_long_before_the_attempt_is_due_takes_nothing() -> None:
-    early = store(sent_at=timezone.now() + timedelta(seconds=20))
-    skewed = store(sent_at=timezone.now() + timedelta(seconds=2))
+    early = store(due_at=timezone.now() + timedelta(seconds=20))
+    skewed = store(due_at=timezone.now() + timedelta(seconds=2))
 
     assert Upload.objects.claim(early.pk, uuid.uuid4(), holder=process_id()) is None
     assert Upload.objects.claim(skewed.pk, uuid.uuid4(), holder=process_id()) is not None

@@ -11,10 +11,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.uploading import store
-from uploads.actors import audit_files, process_upload, requeue_stalled
+from uploads.actors import audit_files, clean_up, process_upload
 from uploads.models import Upload
-from uploads.operations.audit import ARRIVING, GONE, REMAINS, YOUNG, MediaMissing, audit, fix
+from uploads.operations.audit import FILE_IS_GONE, SETTLED, MediaMissing, audit, fix
+from uploads.receiving.incoming import LEFTOVER_AGE
 from uploads.storage import media as storage
+from uploads.storage.paths import ARRIVING
 
 pytestmark = pytest.mark.django_db
 DAY_AND_MORE = 90_000  # seconds
@@ -30,7 +32,7 @@ def orphan(media: Path, name: str, *, age: int = 0) -> Path:
 
 
 def old(name: str = "notes.txt") -> Upload:
-    return store(name, created_at=timezone.now() - 2 * YOUNG)
+    return store(name, created_at=timezone.now() - 2 * SETTLED)
 
 
 def test_a_site_in_order_has_no_findings(capsys: Any) -> None:
@@ -78,7 +80,7 @@ def test_fix_removes_old_orphans_only_and_fails_rows_without_files(media: Path) 
     assert (aged.exists(), young.exists()) == (False, True)
     assert all(path.exists() for path in foreign)
     assert Upload.objects.get().status == Upload.Status.FAILED
-    assert Upload.objects.get().error == GONE
+    assert Upload.objects.get().error == FILE_IS_GONE
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -114,12 +116,12 @@ def test_the_daily_audit_tells_and_removes_nothing(media: Path, caplog: Any) -> 
 
 
 def test_the_remains_of_broken_uploads_are_removed_after_hours(media: Path) -> None:
-    remains = orphan(media, f"incoming/{ARRIVING}x_1y2z3w", age=REMAINS + 60)
-    arriving = orphan(media, f"incoming/{ARRIVING}abcdefgh", age=REMAINS - 60)
+    remains = orphan(media, f"incoming/{ARRIVING}x_1y2z3w", age=LEFTOVER_AGE + 60)
+    arriving = orphan(media, f"incoming/{ARRIVING}abcdefgh", age=LEFTOVER_AGE - 60)
 
-    foreign = orphan(media, "incoming/holiday.jpg", age=REMAINS + 60)
+    foreign = orphan(media, "incoming/holiday.jpg", age=LEFTOVER_AGE + 60)
 
-    requeue_stalled()
+    clean_up()
 
     assert (remains.exists(), arriving.exists(), foreign.exists()) == (False, True, True)
 

@@ -185,7 +185,7 @@ def test_a_signal_in_the_middle_of_a_tick_is_not_lost(tmp_path, number):
 def test_the_clock_sends_reports_recovery_and_the_daily_audit():
     jobs = {job.actor.actor_name: job for job in all_jobs()}
 
-    assert list(jobs) == ["email_report", "requeue_stalled", "audit_files"]
+    assert list(jobs) == ["email_report", "requeue_stalled", "requeue_reports", "audit_files", "clean_up"]
     assert next_slot(jobs["audit_files"].trigger, MIDNIGHT) == MIDNIGHT + timedelta(days=1)
 
 

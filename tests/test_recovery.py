@@ -13,12 +13,14 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.uploading import store
-from uploads.actors import process_upload, requeue_stalled
+from uploads.actors import clean_up, process_upload, requeue_stalled
 from uploads.metadata.sandbox.children import children
 from uploads.models import Heartbeat, Report, Upload
 from uploads.processing import recovery
+from uploads.processing.parsers import ParserPlaces
+from uploads.reports import recovery as report_recovery
 from uploads.workers.heartbeat import INTERVAL
-from uploads.workers.middleware import WorkerLife, give_up_abandoned, hand_back_unfinished
+from uploads.workers.middleware import WorkerHeartbeat, give_up_unattended, hand_back_unfinished
 from uploads.workers.running import interrupted, last_progress, new_claim, note_progress, process_id
 from uploads.workers.watched import STALLED, are_well
 
@@ -54,33 +56,38 @@ def claimed(holder: uuid.UUID, **fields: Any) -> Upload:
     return Upload.objects.get(pk=upload.pk)
 
 
+def stalled_reports() -> list[Report]:
+    report_recovery.release_abandoned()
+    return report_recovery.take_overdue(timezone.now())
+
+
 def queue_length() -> int:
     broker: Any = dramatiq.get_broker()
     return int(broker.waiting("uploads"))
 
 
 def test_a_message_that_failed_to_be_sent_is_sent() -> None:
-    upload = store(sent_at=None)
+    upload = store(due_at=None)
 
     assert recovery.take_unsent(queue_is_empty=False) == [upload.pk]
     assert recovery.take_unsent(queue_is_empty=False) == []
 
 
 def test_a_message_that_vanished_is_sent_again_once_it_is_overdue() -> None:
-    fresh, overdue = store(), store(sent_at=timezone.now() - LONG_AGO)
+    fresh, overdue = store(), store(due_at=timezone.now() - LONG_AGO)
 
     assert recovery.take_unsent(queue_is_empty=True) == [overdue.pk]
-    assert fresh.sent_at is not None
+    assert fresh.due_at is not None
 
 
 def test_a_row_that_waits_in_a_long_queue_is_left_alone() -> None:
-    store(sent_at=timezone.now() - LONG_AGO)
+    store(due_at=timezone.now() - LONG_AGO)
 
     assert recovery.take_unsent(queue_is_empty=False) == []
 
 
 def test_a_row_that_the_queue_has_passed_is_sent_again() -> None:
-    lost = store(sent_at=timezone.now() - LONG_AGO)
+    lost = store(due_at=timezone.now() - LONG_AGO)
     passed = claimed(alive())
     passed.finish({"content_type": "text/plain"})
 
@@ -88,7 +95,7 @@ def test_a_row_that_the_queue_has_passed_is_sent_again() -> None:
 
 
 def test_a_retry_that_is_not_due_yet_is_left_alone() -> None:
-    store(sent_at=timezone.now() + LONG_AGO)
+    store(due_at=timezone.now() + LONG_AGO)
 
     assert recovery.take_unsent(queue_is_empty=True) == []
 
@@ -114,7 +121,7 @@ def test_an_upload_that_has_cost_three_workers_fails() -> None:
 
 
 def test_a_round_sends_what_it_found() -> None:
-    store(sent_at=None)
+    store(due_at=None)
     claimed(dead())
 
     requeue_stalled()
@@ -125,7 +132,7 @@ def test_a_round_sends_what_it_found() -> None:
 def test_a_round_marks_as_unsent_what_redis_refused(monkeypatch: Any) -> None:
     from redis.exceptions import ConnectionError as RedisConnectionError
 
-    store(sent_at=None)
+    store(due_at=None)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise RedisConnectionError
@@ -133,15 +140,17 @@ def test_a_round_marks_as_unsent_what_redis_refused(monkeypatch: Any) -> None:
     monkeypatch.setattr(process_upload.broker, "enqueue", refuse)
     requeue_stalled()
 
-    assert Upload.objects.get().sent_at is None
+    assert Upload.objects.get().due_at is None
 
 
 def test_a_report_whose_worker_died_is_sent_to_another() -> None:
-    Report.objects.create(slot=timezone.now(), holder=dead(), attempts=1, due_at=timezone.now() - LONG_AGO)
+    Report.objects.create(
+        slot=timezone.now(), holder=dead(), claim_id=uuid.uuid4(), attempts=1, due_at=timezone.now() - LONG_AGO
+    )
     Report.objects.create(slot=timezone.now(), holder=alive(), attempts=1, due_at=timezone.now() - LONG_AGO)
 
-    assert len(recovery.take_stalled_reports()) == 1
-    assert recovery.take_stalled_reports() == []
+    assert len(stalled_reports()) == 1
+    assert stalled_reports() == []
 
 
 @pytest.mark.postgresql
@@ -151,7 +160,7 @@ def test_rows_that_another_round_has_are_skipped() -> None:
 
     from django.db import transaction
 
-    store(sent_at=None)
+    store(due_at=None)
     taken: list[list[int]] = []
 
     def other_round() -> None:
@@ -171,8 +180,8 @@ def test_what_no_thread_is_at_is_given_up() -> None:
     forgotten, busy = claimed(process_id()), claimed(process_id())
 
     with new_claim() as claim_id:
-        Upload.objects.filter(pk=busy.pk).update(claim=claim_id)
-        give_up_abandoned()
+        Upload.objects.filter(pk=busy.pk).update(claim_id=claim_id)
+        give_up_unattended()
 
     assert Upload.objects.get(pk=forgotten.pk).status == Upload.Status.PENDING
     assert Upload.objects.get(pk=busy.pk).status == Upload.Status.PROCESSING
@@ -181,7 +190,7 @@ def test_what_no_thread_is_at_is_given_up() -> None:
 def test_what_failed_three_times_in_an_error_of_ours_is_not_tried_for_ever() -> None:
     upload = claimed(process_id(), attempts=3)
 
-    give_up_abandoned()
+    give_up_unattended()
 
     assert Upload.objects.get(pk=upload.pk).status == Upload.Status.FAILED
     assert "an error of ours" in Upload.objects.get(pk=upload.pk).error
@@ -193,7 +202,7 @@ def test_work_handed_back_at_shutdown_counts_no_attempt() -> None:
     hand_back_unfinished()
 
     handed_back = Upload.objects.get(pk=upload.pk)
-    assert (handed_back.status, handed_back.attempts, handed_back.sent_at) == (Upload.Status.PENDING, 0, None)
+    assert (handed_back.status, handed_back.attempts, handed_back.due_at) == (Upload.Status.PENDING, 0, None)
 
 
 @pytest.mark.parametrize(("option", "expected"), [("--failed", 1), ("--stalled", 2), ("--all", 4)])
@@ -206,21 +215,23 @@ def test_requeue_sends_in_bulk(option: str, expected: int, capsys: Any) -> None:
     call_command("requeue", option)
 
     assert f"{expected} uploads are to be sent again." in capsys.readouterr().out
-    assert Upload.objects.filter(status="pending", sent_at=None).count() >= expected
+    assert Upload.objects.filter(status="pending", due_at=None).count() >= expected
     assert Upload.objects.filter(status="processing").count() == 1
 
 
 def test_nobody_is_dead_where_nobody_was_there_to_hear() -> None:
     upload = claimed(dead())
-    report = Report.objects.create(slot=timezone.now(), holder=uuid.uuid4(), due_at=timezone.now() - LONG_AGO)
+    report = Report.objects.create(
+        slot=timezone.now(), holder=uuid.uuid4(), claim_id=uuid.uuid4(), due_at=timezone.now() - LONG_AGO
+    )
     Heartbeat.objects.filter(role="scheduler").update(steady_since=timezone.now())  # The database was away till now.
 
     assert recovery.release_abandoned() == 0
-    assert recovery.take_stalled_reports() == []
+    assert stalled_reports() == []
 
     witness()
     assert recovery.release_abandoned() == 1
-    assert recovery.take_stalled_reports() == [report]
+    assert stalled_reports() == [report]
     assert Upload.objects.get(pk=upload.pk).status == Upload.Status.PENDING
 
 
@@ -238,8 +249,8 @@ def test_a_heartbeat_after_a_break_begins_anew() -> None:
 
 def test_a_message_sent_twice_is_no_witness_for_the_queue() -> None:
     now = timezone.now()
-    waiting = store(sent_at=now - LONG_AGO / 2)
-    resent = store(created_at=now - 2 * LONG_AGO, sent_at=now, status="ready", processed_at=now)
+    waiting = store(due_at=now - LONG_AGO / 2)
+    resent = store(created_at=now - 2 * LONG_AGO, due_at=now, status="ready", processed_at=now)
 
     assert recovery.take_unsent(queue_is_empty=False) == []
 
@@ -250,7 +261,7 @@ def test_a_message_sent_twice_is_no_witness_for_the_queue() -> None:
 def test_all_batches_are_sent_in_one_round(monkeypatch: Any) -> None:
     monkeypatch.setattr(recovery, "BATCH", 2)
     for _ in range(5):
-        store(sent_at=None)
+        store(due_at=None)
 
     requeue_stalled()
 
@@ -259,7 +270,7 @@ def test_all_batches_are_sent_in_one_round(monkeypatch: Any) -> None:
 
 def test_redis_failing_in_the_middle_leaves_the_rest_unsent(monkeypatch: Any) -> None:
     for _ in range(3):
-        store(sent_at=None)
+        store(due_at=None)
     sent: list[int] = []
 
     def send(key: int) -> None:
@@ -270,31 +281,31 @@ def test_redis_failing_in_the_middle_leaves_the_rest_unsent(monkeypatch: Any) ->
     monkeypatch.setattr(process_upload, "send", send)
     requeue_stalled()
 
-    assert Upload.objects.filter(sent_at=None).count() == 2
-    assert not Upload.objects.filter(pk__in=sent, sent_at=None).exists()
+    assert Upload.objects.filter(due_at=None).count() == 2
+    assert not Upload.objects.filter(pk__in=sent, due_at=None).exists()
 
 
 def test_a_lost_tick_is_made_good_once_there_was_a_report() -> None:
     now = datetime(2026, 11, 23, 10, 31, 10, tzinfo=UTC)
-    assert recovery.missed_slot(now) is None
+    assert report_recovery.missed_slot(now) is None
 
     report = Report.objects.create(slot=datetime(2026, 11, 23, 10, 29, tzinfo=UTC))
-    assert recovery.missed_slot(now) == datetime(2026, 11, 23, 10, 31, tzinfo=UTC)
+    assert report_recovery.missed_slot(now) == datetime(2026, 11, 23, 10, 31, tzinfo=UTC)
 
     Report.objects.filter(pk=report.pk).update(slot=datetime(2026, 11, 23, 10, 31, tzinfo=UTC))
-    assert recovery.missed_slot(now) is None
+    assert report_recovery.missed_slot(now) is None
 
 
 def test_a_tick_that_may_still_be_on_its_way_is_not_missed() -> None:
     Report.objects.create(slot=datetime(2026, 11, 23, 10, 30, tzinfo=UTC))
 
-    assert recovery.missed_slot(datetime(2026, 11, 23, 10, 31, 4, tzinfo=UTC)) is None
+    assert report_recovery.missed_slot(datetime(2026, 11, 23, 10, 31, 4, tzinfo=UTC)) is None
 
 
 def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
-    report = Report.objects.create(slot=timezone.now(), holder=process_id(), claim=uuid.uuid4(), attempts=1)
+    report = Report.objects.create(slot=timezone.now(), holder=process_id(), claim_id=uuid.uuid4(), attempts=1)
 
-    give_up_abandoned()
+    give_up_unattended()
     released = Report.objects.get(pk=report.pk)
     assert (released.holder, released.attempts) == (None, 1)
 
@@ -306,14 +317,14 @@ def test_reports_are_given_up_and_handed_back_like_uploads() -> None:
 
 def test_an_attempt_that_only_the_database_spoilt_is_not_counted() -> None:
     upload = claimed(process_id(), attempts=3)
-    assert upload.claim is not None
-    interrupted.add(upload.claim)
+    assert upload.claim_id is not None
+    interrupted.add(upload.claim_id)
 
-    give_up_abandoned()
+    give_up_unattended()
 
     given_up = Upload.objects.get(pk=upload.pk)
     assert (given_up.status, given_up.attempts) == (Upload.Status.PENDING, 2)
-    assert upload.claim not in interrupted
+    assert upload.claim_id not in interrupted
 
 
 def test_the_dead_are_forgotten_after_a_day() -> None:
@@ -321,7 +332,7 @@ def test_the_dead_are_forgotten_after_a_day() -> None:
     Heartbeat.objects.filter(pk=gone).update(seen_at=timezone.now() - 2 * timedelta(days=1))
     there = alive()
 
-    requeue_stalled()
+    clean_up()
 
     assert list(Heartbeat.objects.values_list("pk", flat=True)) == [there]
 
@@ -332,8 +343,8 @@ def test_after_a_workers_second_death_its_files_are_tried_one_by_one() -> None:
 
     recovery.release_abandoned()
 
-    first, second, third = (Upload.objects.get(pk=upload.pk).sent_at for upload in uploads)
-    assert (second - first, third - second) == (recovery.ALONE, recovery.ALONE)
+    first, second, third = (Upload.objects.get(pk=upload.pk).due_at for upload in uploads)
+    assert (second - first, third - second) == (recovery.RETRY_SPACING, recovery.RETRY_SPACING)
 
 
 def test_one_who_has_died_is_no_witness() -> None:
@@ -346,8 +357,8 @@ def test_one_who_has_died_is_no_witness() -> None:
 
 def test_what_was_sent_just_before_the_last_one_processed_may_be_under_way() -> None:
     now = timezone.now()
-    store(sent_at=now - timedelta(seconds=3))
-    store(created_at=now, sent_at=now, status="ready", processed_at=now)
+    store(due_at=now - timedelta(seconds=3))
+    store(created_at=now, due_at=now, status="ready", processed_at=now)
 
     assert recovery.take_unsent(queue_is_empty=False) == []
 
@@ -357,7 +368,8 @@ def test_a_worker_is_known_before_it_takes_anything(monkeypatch: Any) -> None:
     monkeypatch.setattr("uploads.workers.heartbeat.close_old_connections", lambda: None)
     worker = dramatiq.Worker(dramatiq.get_broker(), worker_threads=3)
 
-    WorkerLife().before_worker_boot(dramatiq.get_broker(), worker)
+    ParserPlaces().before_worker_boot(dramatiq.get_broker(), worker)
+    WorkerHeartbeat().before_worker_boot(dramatiq.get_broker(), worker)
 
     assert Heartbeat.objects.get(pk=process_id()).role == "worker"
     assert children.places._value == 2

@@ -17,9 +17,8 @@ from django.test import Client
 
 from tests.servers import Mailbox, free_port
 from tests.uploading import store
-from uploads import reports
 from uploads.models import Report, Upload
-from uploads.reports import export
+from uploads.reports import delivery, export
 from uploads.reports.tally import take_tally
 from uploads.workers import outage
 
@@ -36,9 +35,9 @@ def ready(name: str, content_type: str = "text/plain", size: int = 6, **metadata
 
 
 def send(minute: int = 0) -> Report:
-    report = Report.objects.claim(SLOT + timedelta(minutes=minute), uuid.uuid4(), holder=uuid.uuid4())
+    report = Report.objects.claim_slot(SLOT + timedelta(minutes=minute), uuid.uuid4(), holder=uuid.uuid4())
     assert report is not None
-    reports.send(report)
+    delivery.send(report)
     return report
 
 
@@ -320,7 +319,7 @@ def test_a_tally_takes_the_same_few_queries_for_any_number(smtp: Mailbox, django
 
 
 def test_skipped_ticks_cost_no_mail_its_text(smtp: Mailbox, settings: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("uploads.reports.mail.KEPT", 2)
+    monkeypatch.setattr("uploads.reports.delivery.MAILS_KEPT", 2)
     settings.REPORT_WHEN = "changed"
     send(minute=0)
     for minute in range(1, 5):
@@ -340,7 +339,7 @@ def test_ticks_skipped_long_ago_are_forgotten(smtp: Mailbox) -> None:
 
 
 def test_old_reports_lose_their_text_and_keep_their_figures(smtp: Mailbox, monkeypatch: Any) -> None:
-    monkeypatch.setattr("uploads.reports.mail.KEPT", 2)
+    monkeypatch.setattr("uploads.reports.delivery.MAILS_KEPT", 2)
     for minute in range(4):
         send(minute=minute)
 
@@ -351,11 +350,11 @@ def test_old_reports_lose_their_text_and_keep_their_figures(smtp: Mailbox, monke
 
 
 def test_who_lost_the_claim_sends_no_mail(smtp: Mailbox) -> None:
-    report = Report.objects.claim(SLOT, uuid.uuid4(), holder=uuid.uuid4())
+    report = Report.objects.claim_slot(SLOT, uuid.uuid4(), holder=uuid.uuid4())
     assert report is not None
-    Report.objects.filter(pk=report.pk).update(claim=uuid.uuid4())  # It stood still, and another took over.
+    Report.objects.filter(pk=report.pk).update(claim_id=uuid.uuid4())  # It stood still, and another took over.
 
-    reports.send(report)
+    delivery.send(report)
 
     assert smtp.mails == []
     assert not report.fail("too late")
@@ -380,9 +379,9 @@ def test_a_mail_that_went_is_written_down_though_the_database_hiccups(smtp: Mail
 
 
 def test_a_report_taken_over_after_the_next_was_due_is_not_sent(smtp: Mailbox) -> None:
-    report = Report.objects.create(slot=SLOT, claim=uuid.uuid4(), attempts=2, error="It broke off.")
+    report = Report.objects.create(slot=SLOT, claim_id=uuid.uuid4(), attempts=2, error="It broke off.")
 
-    reports.send(report)
+    delivery.send(report)
 
     assert smtp.mails == []
     assert Report.objects.get().status == Report.Status.FAILED

@@ -11,7 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from uploads.models import Upload
-from uploads.pages import paging
+from uploads.models.upload import UploadQuerySet
+from uploads.pages import paging, search
 
 pytestmark = pytest.mark.django_db
 
@@ -47,9 +48,13 @@ def test_every_part_of_a_name_finds_it_before_and_after_it_is_in_the_index(name:
     for start in range(len(name)):
         for end in range(start + 1, len(name) + 1):
             for wanted in {part := name[start:end], part.upper(), part.lower()}:
-                found = Upload.objects.named(wanted)
-                assert set(found.sharing_trigrams(wanted)) == set(found), wanted
+                found = search.holding(Upload.objects.all(), wanted)
+                assert set(found.filter(search.in_index(wanted))) == set(found), wanted
                 assert set(found) == rows or wanted != part
+
+
+def indexed(text: str) -> UploadQuerySet:
+    return search.holding(Upload.objects.all(), text).filter(search.in_index(text))
 
 
 @pytest.mark.postgresql
@@ -59,8 +64,8 @@ def test_a_search_for_a_rare_word_reads_the_index_of_names() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE uploads_upload")
 
-    assert "upload_trigrams" in Upload.objects.named("invoice").sharing_trigrams("invoice").explain()
-    assert "upload_trigrams" not in Upload.objects.named("in").sharing_trigrams("in").explain()
+    assert "upload_trigrams" in indexed("invoice").explain()
+    assert "upload_trigrams" not in indexed("in").explain()
 
 
 @pytest.mark.postgresql
@@ -74,7 +79,7 @@ def test_a_search_asks_the_index_only_where_the_nearest_names_do_not_fill_the_pa
 
     with django_assert_num_queries(1) as asked:
         full = listed(client, address)
-    monkeypatch.setattr(paging, "NEAR", 10)
+    monkeypatch.setattr(search, "NEAR", 10)
     with django_assert_num_queries(2) as asked_more:
         found = listed(client, address)
 

@@ -104,7 +104,7 @@ def test_a_password_is_not_printed(read_settings, capsys, variable, value):
         ("SITE_URL", "https://files.example.com/", "SITE_URL", "https://files.example.com"),
         ("ALLOWED_HOSTS", "a.example, b.example,", "ALLOWED_HOSTS", ["a.example", "b.example"]),
         ("CSRF_TRUSTED_ORIGINS", "https://*.example.com", "CSRF_TRUSTED_ORIGINS", ["https://*.example.com"]),
-        ("MEDIA_ROOT", "/somewhere/media", "FILE_UPLOAD_TEMP_DIR", "/somewhere/media/incoming"),
+        ("MEDIA_ROOT", "/somewhere/media", "MEDIA_ROOT", "/somewhere/media"),
         ("MAX_UPLOAD_SIZE", "1000", "MAX_UPLOAD_SIZE", 1000),
         ("MAX_UPLOAD_SIZE", "250 MB", "MAX_UPLOAD_SIZE", 250_000_000),
         ("MAX_UPLOAD_SIZE", "5gib", "MAX_UPLOAD_SIZE", 5 * 1024**3),

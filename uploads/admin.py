@@ -23,15 +23,15 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-@admin.action(description="Process again", permissions=["view"])
-def process_again(admin_site: "UploadAdmin", request: HttpRequest, uploads: "QuerySet[Upload]") -> None:
-    count = Upload.objects.filter(pk__in=uploads.values("pk")).send_again()
-    admin_site.message_user(request, f"{count} uploads are processed again.")
+@admin.action(description="Try again", permissions=["view"])
+def requeue(admin_site: "UploadAdmin", request: HttpRequest, uploads: "QuerySet[Upload]") -> None:
+    count = Upload.objects.filter(pk__in=uploads.values("pk")).requeue()
+    admin_site.message_user(request, f"{count} uploads are tried again.")
 
 
 @admin.register(Upload)
 class UploadAdmin(ReadOnlyAdmin):
-    actions = [process_again]
+    actions = [requeue]
     list_display = ["name", "size", "content_type", "status", "owner", "created_at", "processed_at"]
     list_filter = ["status"]
     list_select_related = ["owner"]

@@ -6,7 +6,16 @@ class UploadsConfig(AppConfig):
     name = "uploads"
 
     def ready(self) -> None:
-        from uploads import signals  # noqa: F401 - connects the receivers
-        from uploads.workers.middleware import WorkerLife  # Not among the settings' middleware: it needs the models.
+        """Connect the signals and give workers their middleware, which needs the models and so is not in the settings.
 
-        get_broker().add_middleware(WorkerLife())
+        Dramatiq calls the middleware's `after_…` methods in reverse order.
+        """
+        from uploads import signals  # noqa: F401 - connects the receivers
+        from uploads.metadata.sandbox.children import children
+        from uploads.processing.parsers import ParserPlaces
+        from uploads.workers.middleware import ClaimsHandedBack, WorkerHeartbeat, give_up_unattended
+
+        broker = get_broker()
+        broker.add_middleware(ParserPlaces())
+        broker.add_middleware(WorkerHeartbeat(chores=[children.trim, give_up_unattended]))
+        broker.add_middleware(ClaimsHandedBack())

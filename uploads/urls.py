@@ -1,18 +1,26 @@
-from django.urls import path
+from django.urls import include, path
 
-from uploads.pages import errors as answers
-from uploads.pages import reports, views
+from uploads.operations.health import healthz, readyz
+from uploads.pages.detail import requeue_upload, upload_detail
+from uploads.pages.download import upload_download
+from uploads.pages.list import upload_list
+from uploads.pages.reports import report_detail, report_list, report_mail, uploads_csv
 
-app_name = "uploads"
+upload_pages = [
+    path("", upload_list, name="list"),
+    path("uploads/<uuid:public_id>/", upload_detail, name="detail"),
+    path("uploads/<uuid:public_id>/download", upload_download, name="download"),
+    path("uploads/<uuid:public_id>/again", requeue_upload, name="requeue"),
+]
+report_pages = [
+    path("", report_list, name="list"),
+    path("uploads.csv", uploads_csv, name="csv"),
+    path("<int:pk>/", report_detail, name="detail"),
+    path("<int:pk>/mail.html", report_mail, name="mail"),
+]
 urlpatterns = [
-    path("", views.upload_list, name="list"),
-    path("uploads/<uuid:public_id>/", views.upload_detail, name="detail"),
-    path("uploads/<uuid:public_id>/download", views.upload_download, name="download"),
-    path("uploads/<uuid:public_id>/again", views.upload_again, name="again"),
-    path("reports/", reports.report_list, name="reports"),
-    path("reports/uploads.csv", reports.uploads_csv, name="csv"),
-    path("reports/<int:pk>/", reports.report_detail, name="report"),
-    path("reports/<int:pk>/mail.html", reports.report_html, name="report_html"),
-    path("healthz", answers.healthz, name="healthz"),
-    path("readyz", answers.readyz, name="readyz"),
+    path("", include((upload_pages, "uploads"))),
+    path("reports/", include((report_pages, "reports"))),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
 ]

@@ -22,6 +22,7 @@ from environment.values import parse_database
 
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
 from tests.torture.proxy import Proxy
+from tests.uploading import unfinished
 from uploads.models import Report, Upload
 
 ALIAS = "torture"
@@ -212,7 +213,7 @@ class Site:
     def wait_for_all(self, *, seconds: float = 30) -> float:
         """Wait until every acknowledged upload is finished; return the seconds that took."""
         start = time.monotonic()
-        wait_for(lambda: not self.uploads.unfinished().exists(), seconds=seconds, what="all uploads to be finished")
+        wait_for(lambda: not unfinished(self.uploads).exists(), seconds=seconds, what="all uploads to be finished")
         return time.monotonic() - start
 
     def count(self, what: str, number: int = 1) -> None:

@@ -47,7 +47,7 @@ def test_a_redis_that_is_down_and_comes_back(whole_site: Any) -> None:
     whole_site.count("faults")
 
     assert upload_some(whole_site) < 2
-    assert whole_site.uploads.filter(status="pending", sent_at=None).count() == 20
+    assert whole_site.uploads.filter(status="pending", due_at=None).count() == 20
     whole_site.valkey.start()
 
     assert whole_site.wait_for_all() < IN_TIME

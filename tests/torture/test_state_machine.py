@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.uploading import unfinished
 from uploads.models import Heartbeat, Upload
 from uploads.models.upload import MAX_ATTEMPTS
 from uploads.processing import recovery
@@ -104,14 +105,14 @@ class Life(RuleBasedStateMachine):
     @rule()
     def recovery_comes_round(self) -> None:
         recovery.release_abandoned()
-        Upload.objects.filter(status="pending", sent_at__isnull=False).update(
-            sent_at=timezone.now() - timedelta(minutes=1)
+        Upload.objects.filter(status="pending", due_at__isnull=False).update(
+            due_at=timezone.now() - timedelta(minutes=1)
         )
         self.queue += recovery.take_unsent(queue_is_empty=not self.queue)
 
     @rule(row=rows)
     def a_person_asks_again(self, row: int) -> None:
-        if Upload.objects.filter(pk=row, status="failed").send_again():
+        if Upload.objects.filter(pk=row, status="failed").requeue():
             self.results[row] = self.begun[row] = 0
 
     @invariant()
@@ -138,7 +139,7 @@ class Life(RuleBasedStateMachine):
                 claim = Upload.objects.claim(self.queue.pop(0), uuid.uuid4(), holder=worker)
                 if claim:
                     claim.finish({"content_type": "text/plain"})
-        assert not Upload.objects.unfinished().exists()
+        assert not unfinished(Upload.objects).exists()
 
 
 @pytest.mark.django_db

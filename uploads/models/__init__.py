@@ -1,4 +1,4 @@
-"""What uploads, reports and heartbeats are, and the only ways in which their state changes."""
+"""What uploads and reports are, and the only ways in which their state changes."""
 
 from uploads.models.report import Report
 from uploads.models.upload import Upload

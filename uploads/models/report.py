@@ -1,51 +1,42 @@
-"""A report: one tick of its clock, and the mail that went out for it."""
+"""A report: one tick of its clock, and the mail that was sent for it."""
 
 import uuid
 from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Exists, F, Q
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from uploads.workers.heartbeat import Heartbeat
+from uploads.workers.claims import Claimed, ClaimedQuerySet
 
 
-class ReportQuerySet(models.QuerySet["Report"]):
+class ReportQuerySet(ClaimedQuerySet["Report"]):
     def sent(self) -> Self:
         return self.filter(status=Report.Status.SENT)
 
-    def unheld(self) -> Self:
-        """Keep those to be sent that nobody is at: released for another attempt, or their worker died."""
-        dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk")) & Exists(Heartbeat.objects.witnesses())
-        return self.filter(Q(holder=None) | dead, status=Report.Status.SENDING)
+    def overdue(self, before: datetime) -> Self:
+        """Keep the reports that wait for an attempt whose message was not sent, or is lost."""
+        return self.waiting().filter(Q(due_at=None) | Q(due_at__lt=before))
 
-    def claim(self, slot: datetime, claim: uuid.UUID, *, holder: uuid.UUID) -> "Report | None":
-        """Take the slot for sending; None when it is settled or somebody else is at it.
-
-        The unique slot decides who makes the row, a filtered UPDATE who takes it over. `claim` is as for uploads.
-        """
-        report, created = self.get_or_create(slot=slot, defaults={"holder": holder, "claim": claim, "attempts": 1})
-        if created:
-            return report
-        taken = self.unheld().filter(slot=slot).update(holder=holder, claim=claim, attempts=F("attempts") + 1)
-        return self.filter(slot=slot, claim=claim).first() if taken else None
+    def claim_slot(self, slot: datetime, claim_id: uuid.UUID, *, holder: uuid.UUID) -> "Report | None":
+        """Take a slot's report for sending, made now where there is none; None as for `claim`."""
+        report, _ = self.get_or_create(slot=slot)
+        return self.claim(report.pk, claim_id, holder=holder)
 
 
-class Report(models.Model):
+class Report(Claimed):
     class Status(models.TextChoices):
         SENDING = "sending"
         SENT = "sent"
         SKIPPED = "skipped"
         FAILED = "failed"
 
+    WAITING = HELD = Status.SENDING  # A report that waits for its next attempt has no holder.
+
     slot = models.DateTimeField(unique=True, help_text="The tick it stands for, UTC.")
     status = models.CharField(max_length=10, choices=Status, default=Status.SENDING)
-    holder = models.UUIDField(null=True, blank=True, help_text="The worker that is sending it.")
-    claim = models.UUIDField(null=True, blank=True, editable=False, help_text="The attempt that may settle it.")
-    attempts = models.PositiveSmallIntegerField(default=0)
-    due_at = models.DateTimeField(default=timezone.now, help_text="When its message was sent, or is due.")
     sent_at = models.DateTimeField(null=True, blank=True)
     totals = models.JSONField(default=dict, blank=True)
     recipients = models.TextField(blank=True)
@@ -60,28 +51,24 @@ class Report(models.Model):
         return f"Report of {self.slot:%Y-%m-%d %H:%M:%S} UTC"
 
     def get_absolute_url(self) -> str:
-        return reverse("uploads:report", args=[self.pk])
-
-    def skip(self, totals: dict[str, Any], *, reason: str) -> bool:
-        return self._settle(status=self.Status.SKIPPED, totals=totals, error=reason)
-
-    def fail(self, reason: str) -> bool:
-        return self._settle(status=self.Status.FAILED, error=reason)
-
-    def succeed(self) -> bool:
-        return self._settle(status=self.Status.SENT, sent_at=timezone.now(), error="")
-
-    def release(self, reason: str, *, due: datetime) -> bool:
-        """Let another attempt have it, whose message is due then; the reason is shown until it succeeds."""
-        return self._settle(holder=None, error=reason, due_at=due)
+        return reverse("reports:detail", args=[self.pk])
 
     def keep(self, **mail: Any) -> bool:
         """Store the mail as it is about to be sent."""
-        return self._settle(**mail)
+        return self.settle(**mail)
 
-    def _settle(self, **fields: Any) -> bool:
-        held = Report.objects.filter(pk=self.pk, status=self.Status.SENDING, claim=self.claim)
-        kept = held.update(**fields)
-        for name, value in fields.items():
-            setattr(self, name, value)
-        return bool(kept)
+    def succeed(self) -> bool:
+        return self.settle(status=self.Status.SENT, sent_at=timezone.now(), error="")
+
+    def skip(self, totals: dict[str, Any], *, reason: str) -> bool:
+        return self.settle(status=self.Status.SKIPPED, totals=totals, error=reason)
+
+    def fail(self, reason: str) -> bool:
+        return self.settle(status=self.Status.FAILED, error=reason)
+
+    def hand_back(self, *, due: datetime | None, **fields: Any) -> bool:
+        """Release it. The attempt counts: only the first one may send a report when the next is due already."""
+        return self.release(due=due, **fields)
+
+    def give_up(self) -> None:
+        self.release(due=self.due_at, error="The worker could not finish it.")

@@ -1,15 +1,14 @@
-"""What holds for every request: what a page may load, that the database is there, who gets in."""
+"""What holds for every request: what a page may load, that the database is there, that a refusal can be read."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
-from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.db import InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.db import connection
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from uploads.pages.errors import database_down, not_found, wants_json
-from uploads.receiving.multipart import drain
+from uploads.pages.errors import database_down, is_about_the_database, not_found
+from uploads.receiving.body import drain
+from uploads.workers.outage import AWAY
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
@@ -56,43 +55,34 @@ class OwnNotFoundPage:
 
 
 class DatabaseRequired:
-    """Answers 503 while the database cannot be reached: at once, before a body is read, or when it goes away later."""
+    """Answers 503 while the database cannot be used: before the view reads a body, or when it goes away later."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path in ("/healthz", "/readyz"):
-            return self.get_response(request)
-        try:
-            with connection.cursor():  # Connects, or checks the connection that the thread kept.
-                pass
-        except (InterfaceError, OperationalError) as error:
-            return database_down(request, error)
         return self.get_response(request)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return database_down(request, exception) if isinstance(exception, InterfaceError | OperationalError) else None
-
-
-class LoginRequired(LoginRequiredMiddleware):
-    """Django's own, where LOGIN_REQUIRED is set; a program gets 401 rather than a form."""
-
-    def process_view(
-        self,
-        request: HttpRequest,
-        view_func: Callable[..., Any],
-        view_args: tuple[Any, ...],
-        view_kwargs: dict[str, Any],
-    ) -> HttpResponseBase | None:
-        if not settings.LOGIN_REQUIRED:
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *arguments: object) -> HttpResponse | None:
+        if not getattr(view, "database_required", True):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        try:
+            with connection.cursor():  # Connects, or checks the connection that the thread kept.
+                return None
+        except AWAY as error:
+            return database_down(request, error)
 
-    def handle_no_permission(  # type: ignore[override]  # Django's own always redirects
-        self, request: HttpRequest, view_func: Callable[..., Any]
-    ) -> HttpResponse:
-        drain(request)
-        if wants_json(request):
-            return JsonResponse({"error": "Log in first: this site is for people with an account."}, status=401)
-        return super().handle_no_permission(request, view_func)
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return database_down(request, exception) if is_about_the_database(exception) else None
+
+
+def unread_body_drained(get_response: GetResponse) -> GetResponse:
+    """Read what a view has left of a body, within limits: a browser that cannot send all of it shows no answer."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in request.META:
+            drain(request)
+        return response
+
+    return middleware

@@ -1,14 +1,33 @@
 """Pages of rows, newest first, by key rather than by offset: any page costs what the first one costs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, Q, QuerySet, Subquery
+from django.db.models import Model, Q, QuerySet
 from django.http import QueryDict
 
 PAGE = 50  # rows
-NEAR = 20_000  # keys that are looked through before an index is asked
 Row = TypeVar("Row", bound=Model)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a page begins: after a row's key, towards newer rows or older ones; no key: with the newest row."""
+
+    key: int | None
+    towards_newer: bool
+
+    @property
+    def beyond(self) -> Q:
+        """Return the condition for all rows from here on."""
+        if self.key is None:
+            return Q()
+        return Q(pk__gt=self.key) if self.towards_newer else Q(pk__lt=self.key)
+
+    @property
+    def order(self) -> str:
+        return "pk" if self.towards_newer else "-pk"
 
 
 @dataclass(frozen=True)
@@ -20,25 +39,23 @@ class Page(Generic[Row]):
     older: int | None
 
 
-def page_of(rows: "QuerySet[Row, Any]", query: QueryDict, *, indexed: "QuerySet[Row, Any] | None" = None) -> Page[Row]:
-    """Return the page after `?after=<key>` (towards newer), before `?before=<key>` (towards older), or the newest.
+#: Returns so many rows from a position on.
+Fetch = Callable[[Position, int], list[Row]]
 
-    `indexed` has the same rows, found in another way, which is fast where they are rare and slow where they are not.
-    It is asked where the nearest keys do not fill the page.
-    """
+
+def page_of(rows: "QuerySet[Row, Any]", query: QueryDict) -> Page[Row]:
+    """Return a page of rows; see `page_by`."""
+    return page_by(lambda position, count: list(rows.filter(position.beyond).order_by(position.order)[:count]), query)
+
+
+def page_by(fetch: Fetch[Row], query: QueryDict) -> Page[Row]:
+    """Return the page after `?after=<key>` (towards newer), before `?before=<key>` (towards older), or the newest."""
     before, after = key(query, "before"), key(query, "after")
-    if after is not None:
-        beyond, near, order = Q(pk__gt=after), Q(pk__lte=after + NEAR), "pk"
-    elif before is not None:
-        beyond, near, order = Q(pk__lt=before), Q(pk__gte=before - NEAR), "-pk"
-    else:
-        newest = Subquery(rows.model._default_manager.order_by("-pk").values("pk")[:1])
-        beyond, near, order = Q(), Q(pk__gt=newest - NEAR), "-pk"
-    found = list(rows.filter(beyond, near).order_by(order)[: PAGE + 1]) if indexed is not None else []
-    if len(found) <= PAGE:
-        found = list((rows if indexed is None else indexed).filter(beyond).order_by(order)[: PAGE + 1])
+    position = Position(before if after is None else after, towards_newer=after is not None)
+    found = fetch(position, PAGE + 1)
     page, more = found[:PAGE], len(found) > PAGE
-    # Whoever comes from another page has left rows there; only `?after=0`, the oldest page, is asked for from anywhere.
+    # A link to this page came from a page that lies on the other side, so there are rows. Only `?after=0`, the oldest
+    # page, is linked from everywhere.
     if after is not None:
         page.reverse()
         more_newer, more_older = more, bool(page) and after > 0

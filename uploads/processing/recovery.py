@@ -1,33 +1,33 @@
-"""Finding what was left lying: the row is the truth, and this makes good whatever became of its message.
+"""Finding the uploads whose message was lost or whose worker died. The row is the truth, the message only a hint.
 
-Run every few seconds by `requeue_stalled`. Any number may run at once: rows are locked, and those that another has
-are skipped where the database can do that.
+`requeue_stalled` runs this every few seconds. Any number may run at once: rows are locked, and the rows that another
+one has locked are skipped where the database can do that.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
+from redis.exceptions import RedisError
 
-from scheduler.schedule import last_slot
-from uploads.models import Heartbeat, Report, Upload
+from uploads.models import Upload
 from uploads.models.upload import UploadQuerySet
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = timedelta(seconds=5)  # How long a message may be on its way.
+DELIVERY_TIME = timedelta(seconds=5)  # A message may be on its way for so long before it counts as lost.
 BATCH = 1000  # rows
-ALONE = timedelta(seconds=20)  # between two files of which one may kill its worker; longer than a worker's restart
+#: Suspects of a killed worker are retried one at a time, so far apart that the worker's restart lies between.
+RETRY_SPACING = timedelta(seconds=20)
 
 
 def release_abandoned() -> int:
     """Release the uploads whose worker died, or fail those that have now cost three workers; return how many.
 
-    What was in progress when a worker died a second time is tried one by one: only one of it is to blame.
+    After a worker's second death its uploads are tried one by one: only one of them is to blame.
     """
     now, suspects = timezone.now(), 0
     with transaction.atomic():
@@ -36,7 +36,7 @@ def release_abandoned() -> int:
             if upload.attempts_are_used_up:
                 upload.fail(f"Its worker died {upload.attempts} times while reading it. The file may be harmful.")
             elif upload.attempts > 1:
-                upload.release(due=now + suspects * ALONE)
+                upload.release(due=now + suspects * RETRY_SPACING)
                 suspects += 1
             else:
                 upload.release(due=None)
@@ -44,59 +44,52 @@ def release_abandoned() -> int:
     return len(abandoned)
 
 
+def send_unsent(send: Callable[[int], object], *, queue_is_empty: Callable[[], bool]) -> int:
+    """Call `send` with the key of each upload whose message is missing, batch by batch; return how many."""
+    sent = 0
+    while keys := take_unsent(queue_is_empty=queue_is_empty()):
+        for position, key in enumerate(keys):
+            try:
+                send(key)
+            except RedisError as error:
+                mark_unsent(keys[position:])
+                logger.warning("not sent again, Redis failed uploads=%s error=%s", len(keys) - position, error)
+                return sent
+            sent += 1
+    return sent
+
+
 def take_unsent(*, queue_is_empty: bool) -> list[int]:
     """Return the keys of some pending uploads whose message was not sent or is lost, now marked as sent.
 
-    A message is lost if its queue is empty, or if one that was sent well after it has been processed: queues keep
-    their order. So nothing is sent again that merely waits in a long queue.
+    A message is lost if its queue is empty, or if a message that was sent well after it has been processed: queues keep
+    their order. So a row that merely waits in a long queue is not sent again.
     """
-    pending = Upload.objects.filter(status=Upload.Status.PENDING).order_by("sent_at")  # The order of its index.
+    pending = Upload.objects.filter(status=Upload.Status.PENDING).order_by("due_at")  # The order of its index.
     with transaction.atomic():
-        taken = locked(pending.filter(sent_at=None)) or locked(lost(pending, queue_is_empty=queue_is_empty))
+        taken = locked(pending.filter(due_at=None)) or locked(lost(pending, queue_is_empty=queue_is_empty))
         keys = [upload.pk for upload in taken]
-        Upload.objects.filter(pk__in=keys).update(sent_at=timezone.now())
+        Upload.objects.filter(pk__in=keys).update(due_at=timezone.now())
     return keys
 
 
 def lost(pending: UploadQuerySet, *, queue_is_empty: bool) -> UploadQuerySet:
     now = timezone.now()
     passed = now if queue_is_empty else newest_passed()
-    return pending.filter(sent_at__lt=min(passed, now) - PATIENCE) if passed else pending.none()
+    return pending.filter(due_at__lt=min(passed, now) - DELIVERY_TIME) if passed else pending.none()
 
 
 def newest_passed() -> datetime | None:
     """Return when the message of the upload that was processed last was sent.
 
-    One that was sent again later is no witness: its first message may have come through, from the queue's front.
+    Rows that were re-sent do not count: we cannot tell which of their messages was processed.
     """
-    first_sent = Upload.objects.filter(processed_at__isnull=False, sent_at__lt=F("created_at") + PATIENCE)
-    return first_sent.order_by("-processed_at").values_list("sent_at", flat=True).first()
+    first_sent = Upload.objects.filter(processed_at__isnull=False, due_at__lt=F("created_at") + DELIVERY_TIME)
+    return first_sent.order_by("-processed_at").values_list("due_at", flat=True).first()
 
 
 def mark_unsent(keys: Iterable[int]) -> None:
-    Upload.objects.filter(pk__in=keys, status=Upload.Status.PENDING).update(sent_at=None)
-
-
-def take_stalled_reports() -> list[Report]:
-    """Return the reports that a worker began and nobody is sending, now marked as sent to one."""
-    stalled = list(Report.objects.unheld().filter(due_at__lt=timezone.now() - PATIENCE).order_by("slot")[:BATCH])
-    Report.objects.filter(pk__in=[report.pk for report in stalled]).update(due_at=timezone.now())
-    return stalled
-
-
-def missed_slot(now: datetime) -> datetime | None:
-    """Return the newest tick if it was lost: the scheduler or Redis was away in that very moment.
-
-    Nothing is made good before the first report: a new site is not to begin with yesterday's.
-    """
-    slot = last_slot(settings.REPORT_SCHEDULE, now - PATIENCE)
-    if slot is None or Report.objects.filter(slot__gte=slot).exists():
-        return None
-    return slot if Report.objects.exists() else None
-
-
-def forget_the_dead() -> None:
-    Heartbeat.objects.forgotten().delete()
+    Upload.objects.filter(pk__in=keys, status=Upload.Status.PENDING).update(due_at=None)
 
 
 def locked(uploads: UploadQuerySet) -> UploadQuerySet:

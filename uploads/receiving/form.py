@@ -6,8 +6,11 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest
 
-from uploads.receiving.multipart import too_large
+from uploads.models import Upload
+from uploads.receiving import refusals
+from uploads.receiving.deposit import deposit
 
 
 class FilesInput(forms.ClearableFileInput):
@@ -18,15 +21,30 @@ class FilesField(forms.FileField):
     widget = FilesInput
 
     def clean(self, data: Any, initial: Any = None) -> list["UploadedFile[bytes]"]:
-        """Return the files, empty ones included, which are files too."""
+        """Return the files; an empty file is one, too."""
         files = data or []
         if not files:
             raise ValidationError("No file came. Choose at least one, then send.", code="required")
         for file in files:
             if file.size > settings.MAX_UPLOAD_SIZE:
-                raise ValidationError(too_large(file.name, file.size), code="too_large")
+                raise ValidationError(refusals.too_large_sentence(file.name, file.size), code="too_large")
         return list(files)
 
 
 class UploadForm(forms.Form):
     file = FilesField(label="Files")
+
+
+def take_files(request: HttpRequest, **origin: Any) -> list[Upload]:
+    """Store the files of a received form, all or none; `origin` as for `deposit`.
+
+    Raises:
+        Refusal: there is no file, one is too large, or the media mount refuses.
+    """
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        raise refusals.invalid_form(form)
+    try:
+        return deposit(form.cleaned_data["file"], **origin)
+    except OSError as error:
+        raise refusals.storage_failed(error) from error

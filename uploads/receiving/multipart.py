@@ -4,45 +4,27 @@ As it comes, the parser accepts a body that ends early, skips a file called `..`
 """
 
 import errno
-import os
-import time
-from contextlib import suppress
-from http import HTTPStatus
-from io import BufferedWriter, FileIO
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any, cast
+from io import BufferedWriter
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.request import UnreadablePostError
-from django.template.defaultfilters import filesizeformat
 from django.utils.datastructures import MultiValueDict
 
-from uploads.operations.audit import ARRIVING, media_is_away
+from uploads.models import Upload
+from uploads.receiving import refusals
+from uploads.receiving.body import SENDER_TIMEOUT, sender_timeout
+from uploads.receiving.incoming import ArrivingFile, incoming_folder
 from uploads.receiving.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
 BLOCK = 2**18  # bytes of a file that are received and written at a time; gunicorn.conf.py knows it, too
 HEADER = 1024  # bytes of a part's header that may follow its delimiter
-DRAIN = 64 * 2**20  # bytes of a refused body that are read, so that a browser gets to see the answer
-DRAIN_TIME = 3.0  # seconds
-SILENCE = 30.0  # seconds for which a sender may send nothing
-
-TOO_MUCH_TEXT = "The form holds more text than this page asks for. Send only files."
-
-
-class Refusal(Exception):
-    """A request that is answered with a sentence for a person and an HTTP status."""
-
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
 
 
 class Body:
@@ -77,16 +59,6 @@ class Body:
     def missing(self, parts: int) -> bool:
         """Tell whether fewer parts were read than came. An unnamed one counted twice only makes this milder."""
         return not self.closed or self.delimiters - 1 > parts + self.unnamed
-
-
-class ArrivingFile(TemporaryUploadedFile):
-    """A file in the incoming folder, its path without anything of the user's name."""
-
-    def __init__(self, name: str | None, *facts: Any) -> None:
-        folder = settings.FILE_UPLOAD_TEMP_DIR
-        file = NamedTemporaryFile(prefix=ARRIVING, dir=folder, buffering=0)  # noqa: SIM115 - closed by its owner
-        UploadedFile.__init__(self, file, name, *facts)
-        self.raw = cast(FileIO, file.file)
 
 
 class FileHandler(TemporaryFileUploadHandler):
@@ -140,33 +112,30 @@ def receive(request: HttpRequest) -> list[tuple[str, str]]:
         Refusal: too large, too many files, broken, or the media mount cannot take it. Nothing remains on disk.
     """
     length = content_length(request)
-    limit_silence(request, SILENCE)
-    handler = FileHandler(request)
     try:
-        if media_is_away():
-            raise OSError(errno.ENODEV, "the media mount is away")
-        Path(settings.FILE_UPLOAD_TEMP_DIR).mkdir(parents=True, exist_ok=True)
-        body = Body(request, length)
-        parser = Parser(request.META, body, [handler], request.encoding)
-        post, files = parse(parser, handler)
-        # As Django REST framework does: what reads the form later, the CSRF check first, finds it parsed.
-        request._post, request._files = post, files  # type: ignore[attr-defined]
-        if body.missing(sum(len(values) for part in (post, files) for _, values in part.lists())):
-            raise MultiPartParserError("A part is missing.")
+        with sender_timeout(request, SENDER_TIMEOUT):
+            return receive_whole(request, length)
     except TooManyFilesSent as error:
-        drain(request)
-        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
-        sentence = f"More than {most} files came at once. Send at most {most} at a time; none of these was kept."
-        raise Refusal(HTTPStatus.BAD_REQUEST, sentence) from error
+        raise refusals.too_many_files() from error
     except (RequestDataTooBig, TooManyFieldsSent) as error:
-        drain(request)
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_MUCH_TEXT) from error
+        raise refusals.too_much_text() from error
     except (MultiPartParserError, UnreadablePostError) as error:
-        sentence = "The upload broke off or is not a valid form, so nothing of it was kept. Send the files again."
-        raise Refusal(HTTPStatus.BAD_REQUEST, sentence) from error
+        raise refusals.broken_form() from error
     except OSError as error:
-        drain(request)
-        raise storage_refusal(error) from error
+        raise refusals.storage_failed(error) from error
+
+
+def receive_whole(request: HttpRequest, length: int) -> list[tuple[str, str]]:
+    if Upload.objects.are_out_of_reach():
+        raise OSError(errno.ENODEV, "the media mount is away")
+    incoming_folder().mkdir(parents=True, exist_ok=True)
+    body, handler = Body(request, length), FileHandler(request)
+    parser = Parser(request.META, body, [handler], request.encoding)
+    post, files = parse(parser, handler)
+    # As Django REST framework does: what reads the form later, the CSRF check first, finds it parsed.
+    request._post, request._files = post, files  # type: ignore[attr-defined]
+    if body.missing(sum(len(values) for part in (post, files) for _, values in part.lists())):
+        raise MultiPartParserError("A part is missing.")
     return parser.renamed
 
 
@@ -181,37 +150,8 @@ def parse(parser: Parser, handler: FileHandler) -> tuple[QueryDict, "MultiValueD
 def content_length(request: HttpRequest) -> int:
     """Return the body's length in bytes, refusing a body that is too large before any of it is stored."""
     if "CONTENT_LENGTH" not in request.META:
-        raise Refusal(HTTPStatus.LENGTH_REQUIRED, "Send the upload with a Content-Length, not in chunks.")
+        raise refusals.length_missing()
     length = int(request.META["CONTENT_LENGTH"] or 0)
     if length > settings.MAX_UPLOAD_SIZE + ENVELOPE:
-        drain(request)
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large("What you sent", length))
+        raise refusals.too_large("What you sent", length)
     return length
-
-
-def too_large(what: str, size: int) -> str:
-    return (
-        f"{what} is {filesizeformat(size)}; a file, and all files sent at once, may be at most "
-        f"{filesizeformat(settings.MAX_UPLOAD_SIZE)}. Send smaller files, or fewer at a time."
-    )
-
-
-def drain(request: HttpRequest) -> None:
-    """Read a bounded part of a refused body: a browser that is cut off while sending shows no answer at all."""
-    left, deadline = DRAIN, time.monotonic() + DRAIN_TIME
-    limit_silence(request, 1.0)
-    with suppress(UnreadablePostError):
-        while left > 0 and time.monotonic() < deadline and (block := request.read(2**16)):
-            left -= len(block)
-
-
-def limit_silence(request: HttpRequest, seconds: float) -> None:
-    """Have reading fail where the sender is silent, so that nobody keeps a thread for ever. Only gunicorn tells how."""
-    if client := request.META.get("gunicorn.socket"):
-        client.settimeout(seconds)
-
-
-def storage_refusal(error: OSError) -> Refusal:
-    reason = os.strerror(error.errno) if error.errno else "no reason given"
-    sentence = f"The server cannot store files at the moment ({reason}), so nothing was kept. Please try again later."
-    return Refusal(HTTPStatus.INSUFFICIENT_STORAGE, sentence)

@@ -1,119 +1,14 @@
-"""The report as a mail: composed from the tally, kept on its row, sent."""
-
-import logging
-import random
-from datetime import timedelta
-from smtplib import SMTPException, SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
+"""The report as a mail: composed from the tally and kept on its row, ready to send."""
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
 
-from scheduler.schedule import next_slot
 from uploads.models import Report
-from uploads.reports.export import Attachment, attachment
-from uploads.reports.tally import Tally, take_tally
-from uploads.workers.outage import outlast
-
-logger = logging.getLogger(__name__)
-
-LONGEST_DELAY = 30  # seconds between two attempts
-SKIPPED_KEPT = timedelta(days=7)
-NOTHING_CHANGED = "Nothing had changed since the report before."
-KEPT = 1000  # reports whose mail stays readable; older rows keep their figures only
-
-
-class NotSent(Exception):
-    """The mail server did not take a report; the text is for a person."""
-
-    def __init__(self, reason: str, *, is_final: bool) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
-
-
-def send(report: Report) -> timedelta | None:
-    """Mail a claimed report and record the outcome; return after how long to try again, None when it is settled.
-
-    What may pass (no connection, a hang, a 4xx answer) is tried again until the next report is due; what will not
-    pass (a 5xx answer) is not. See RFC 5321, section 4.2.1.
-    """
-    now, deadline = timezone.now(), next_slot(settings.REPORT_SCHEDULE, report.slot)
-    if report.attempts > 1 and deadline and now >= deadline:
-        report.fail(f"No worker could finish it before the next report was due. {report.error}".strip())
-        return None
-    try:
-        deliver(report)
-    except NotSent as error:
-        delay = timedelta(seconds=min(2**report.attempts, LONGEST_DELAY) * random.uniform(0.75, 1.25))
-        if error.is_final or not deadline or now + delay >= deadline:
-            report.fail(str(error))
-            logger.error("report failed slot=%s reason=%s", report.slot.isoformat(), error)
-            return None
-        report.release(str(error), due=now + delay)
-        logger.warning("report not sent yet slot=%s reason=%s", report.slot.isoformat(), error)
-        return delay
-    return None
-
-
-def deliver(report: Report) -> None:
-    """Mail a claimed report, or skip it where there is no mail or nothing changed.
-
-    Raises:
-        NotSent: the mail server cannot be reached or refuses.
-    """
-    tally = take_tally()
-    if reason := reason_to_skip(tally):
-        report.skip(tally.totals(), reason=reason)
-        # That mail is off the worker has said when it started.
-        level = logging.DEBUG if settings.MAIL_OFF else logging.INFO
-        logger.log(level, "report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
-        forget_old()
-        return
-    mail = compose(report, tally, attachment(tally.files))
-    if mail is None:
-        logger.warning("claim lost, not sent slot=%s", report.slot.isoformat())
-        return
-    try:
-        mail.send()
-    except (OSError, SMTPException) as error:
-        raise NotSent(f"The mail could not be sent: {words_of(error)}", is_final=is_final(error)) from error
-    outlast(report.succeed)  # The mail has gone: an attempt that cannot say so would send it again.
-    logger.info("report sent slot=%s files=%s recipients=%s", report.slot.isoformat(), tally.files, report.recipients)
-    forget_old()
-
-
-def answers_of(error: Exception) -> list[tuple[int, bytes | str]]:
-    """Return the mail server's answers, code and words, where it gave any."""
-    if isinstance(error, SMTPRecipientsRefused):
-        return list(error.recipients.values())
-    return [(error.smtp_code, error.smtp_error)] if isinstance(error, SMTPResponseException) else []
-
-
-def is_final(error: Exception) -> bool:
-    answers = answers_of(error)
-    return isinstance(error, SMTPNotSupportedError) or (bool(answers) and all(code >= 500 for code, _ in answers))
-
-
-def words_of(error: Exception) -> str:
-    texts = [
-        f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
-        for code, words in answers_of(error)
-    ]
-    return "; ".join(dict.fromkeys(texts)) or str(error) or type(error).__name__
-
-
-def reason_to_skip(tally: Tally) -> str:
-    if settings.MAIL_OFF:
-        return f"Mail is off: {settings.MAIL_OFF}."
-    return NOTHING_CHANGED if settings.REPORT_WHEN == "changed" and nothing_changed(tally) else ""
-
-
-def nothing_changed(tally: Tally) -> bool:
-    previous = Report.objects.sent().order_by("-slot").first()
-    return previous is not None and previous.totals == tally.totals()
+from uploads.reports.export import Attachment
+from uploads.reports.tally import Tally
 
 
 def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMultiAlternatives | None:
@@ -122,7 +17,7 @@ def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMul
         "tally": tally,
         "slot": report.slot,
         "export": export,
-        "csv_url": settings.SITE_URL + reverse("uploads:csv"),
+        "csv_url": settings.SITE_URL + reverse("reports:csv"),
         "site_url": settings.SITE_URL,
     }
     noun = "file" if tally.files == 1 else "files"
@@ -149,10 +44,3 @@ def message_id(report: Report) -> str:
     """Return the same id for the same slot, so that a mail server can drop a second copy (RFC 5322, 3.6.4)."""
     domain = settings.DEFAULT_FROM_EMAIL.rstrip(">").rpartition("@")[2]
     return f"<report-{report.slot:%Y%m%dT%H%M%S.%f}@{domain}>"
-
-
-def forget_old() -> None:
-    """Drop the text of the mails that have left the newest thousand, and the rows of ticks skipped long ago."""
-    leaving = Report.objects.sent().order_by("-slot").values("pk")[KEPT : KEPT + 100]
-    Report.objects.filter(pk__in=list(leaving.values_list("pk", flat=True))).update(html="", text="")
-    Report.objects.filter(status=Report.Status.SKIPPED, slot__lt=timezone.now() - SKIPPED_KEPT).delete()

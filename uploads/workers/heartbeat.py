@@ -6,7 +6,7 @@ a dead worker's messages go to another (HEARTBEAT_TIMEOUT in broker.py). Both ta
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Self
@@ -16,6 +16,7 @@ from django.db import close_old_connections, connection, models
 from django.db.models import Case, F, Max, When
 from django.db.models.functions import Now
 
+from uploads.workers.outage import explain
 from uploads.workers.running import process_id
 
 logger = logging.getLogger(__name__)
@@ -75,13 +76,13 @@ class Heartbeat(models.Model):
 class HeartbeatThread(Thread):
     """Sends this process's heartbeats (for a role, see Heartbeat.Role) until it is stopped.
 
-    After each heartbeat it calls `chore`. A database that is away is logged and tried again at the next beat.
+    After each heartbeat it does the chores. A database that is away is logged and tried again at the next heartbeat.
     """
 
-    def __init__(self, role: str, *, chore: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, role: str, *, chores: Iterable[Callable[[], None]] = ()) -> None:
         super().__init__(name="Heartbeat", daemon=True)
         self.role = role
-        self.chore = chore
+        self.chores = list(chores)
         self.stopped = Event()
 
     def run(self) -> None:
@@ -94,10 +95,10 @@ class HeartbeatThread(Thread):
         try:
             close_old_connections()
             Heartbeat.objects.beat(process_id(), self.role)
-            self.chore()
+            for chore in self.chores:
+                chore()
         except DatabaseError as error:
-            words = " ".join(str(error).split())
-            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, words)
+            logger.warning("no heartbeat, the database failed role=%s error=%s", self.role, explain(error))
 
     def stop(self) -> None:
         """Stop the heartbeats and remove this process's row."""
@@ -106,4 +107,4 @@ class HeartbeatThread(Thread):
         try:
             Heartbeat.objects.filter(pk=process_id()).delete()
         except DatabaseError as error:
-            logger.warning("heartbeat not removed, the database failed error=%s", str(error).strip())
+            logger.warning("heartbeat not removed, the database failed error=%s", explain(error))

@@ -1,4 +1,4 @@
-"""Sitting out a database that is away for a moment: what was done must be written, and it may only be restarting."""
+"""A database that cannot be used for the moment: what is to be written waits, and the reason is told in plain words."""
 
 import logging
 import random
@@ -6,26 +6,54 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
+from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
 
 AWAY = (OperationalError, InterfaceError)
 DELAYS = (0.5, 1, 2, 4, 8)  # seconds between two attempts
+NO_TABLE_OR_COLUMN = ("42P01", "42703")  # See "PostgreSQL Error Codes" in PostgreSQL's documentation.
 Value = TypeVar("Value")
 
 
 def outlast(write: Callable[[], Value]) -> Value:
-    """Return what `write` returns, asking again for some 15 s while the database is away.
+    """Return what `write` returns. While the database is away it is called again, for some 15 s.
 
     Raises:
-        OperationalError, InterfaceError: it stayed away.
+        OperationalError, InterfaceError: the database stayed away.
     """
     for delay in DELAYS:
         try:
             return write()
         except AWAY as error:
-            logger.warning("not written yet, the database failed error=%s", str(error).strip())
+            logger.warning("not written yet, the database failed error=%s", one_line(error))
             close_old_connections()
             time.sleep(delay * random.uniform(0.75, 1.25))
     return write()
+
+
+def obstacle() -> str:
+    """Return in a sentence why the database cannot be used by this code; an empty text where it can."""
+    try:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except AWAY as error:
+        connections.close_all()
+        return f"the database cannot be reached ({one_line(error)})."
+    return f"the database lacks {len(plan)} migrations; run: manage.py migrate" if plan else ""
+
+
+def is_unmigrated(error: BaseException) -> bool:
+    """Tell whether a database's error means that a table or a column is not there."""
+    code = getattr(error.__cause__, "pgcode", None)
+    return code in NO_TABLE_OR_COLUMN or str(error).startswith(("no such table", "no such column"))
+
+
+def explain(error: BaseException) -> str:
+    """Return a database's error on one line, or that the migrations are missing."""
+    return "the database lacks migrations; run: manage.py migrate" if is_unmigrated(error) else one_line(error)
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -22,25 +22,25 @@ class FaultsConfig(AppConfig):
     name = "tests.torture.faults"
 
     def ready(self) -> None:
-        from uploads import metadata, signals
-        from uploads.metadata import content_type
+        from uploads import signals
+        from uploads.metadata import content_type, registry
         from uploads.models import Report, Upload
         from uploads.models.report import ReportQuerySet
-        from uploads.models.upload import UploadManager
+        from uploads.models.upload import UploadQuerySet
         from uploads.reports import mail
         from uploads.workers import watched
 
-        wrap(UploadManager, "claim", before="before claim", after="after claim", name_of=name_by_key)
-        wrap(metadata, "digest", before="during parsing", name_of=name_by_file)
+        wrap(UploadQuerySet, "claim", before="before claim", after="after claim", name_of=name_by_key)
+        wrap(registry, "digest", before="during parsing", name_of=name_by_file)
         wrap(Upload, "finish", before="before commit", after="after commit", name_of=lambda upload, *_: upload.name)
         wrap(signals, "enqueue", before="before send", name_of=name_by_key)
-        wrap(ReportQuerySet, "claim", after="report claimed")
+        wrap(ReportQuerySet, "claim_slot", after="report claimed")
         wrap(mail.EmailMultiAlternatives, "send", before="before mail", after="after mail")
         wrap(Report, "succeed", after="report sent")
         wrap(Report, "keep", before="stop before keeping")
         watched.STALLED = float(os.environ.get("STALLED", watched.STALLED))
         content_type.SIGNATURES.insert(0, (0, b"POISON", "application/x-poison"))
-        metadata.EXTRACTORS["application/x-poison"] = POISONS
+        registry.EXTRACTORS["application/x-poison"] = POISONS
 
 
 def name_by_key(*args: Any, **kwargs: Any) -> str:

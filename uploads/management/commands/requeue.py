@@ -25,4 +25,4 @@ class Command(BaseCommand):
             "stalled": Upload.objects.filter(status=Upload.Status.PENDING),
             "all": Upload.objects.all(),
         }
-        self.stdout.write(f"{uploads[which].send_again()} uploads are to be sent again.")
+        self.stdout.write(f"{uploads[which].requeue()} uploads are to be sent again.")

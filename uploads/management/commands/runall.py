@@ -71,7 +71,7 @@ class Command(BaseCommand):
                 f"The database in DATABASE_URL cannot be used: {' '.join(str(error).split())}"
             ) from error
         try:
-            os.makedirs(settings.FILE_UPLOAD_TEMP_DIR, exist_ok=True)
+            os.makedirs(settings.MEDIA_ROOT, exist_ok=True)
         except OSError as error:
             raise CommandError(f"MEDIA_ROOT={settings.MEDIA_ROOT} cannot be used ({error.strerror}).") from error
         make_secret_key()

@@ -1,0 +1,25 @@
+"""The bytes of an upload, as something to save and never to run: they are not a page of this site."""
+
+import uuid
+
+from django.http import FileResponse, HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_safe
+
+from uploads.accounts.access import visible_upload
+from uploads.pages.errors import FileMissing
+
+POLICY = "default-src 'none'; sandbox"
+
+
+@require_safe
+def upload_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseBase:
+    upload = visible_upload(request, public_id)
+    try:
+        file = upload.file.open("rb")
+    except FileNotFoundError as error:
+        raise FileMissing(f"The file of “{upload.name}” is missing on the media mount.") from error
+    response = FileResponse(file, as_attachment=True, filename=upload.name, content_type="application/octet-stream")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
