@@ -26,7 +26,6 @@ from environment.values import (
     parse_switch,
 )
 from environment.variables import Environment
-
 from scheduler.schedule import parse_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def reasons_to_leave_out() -> dict[str, str]:
     """Return for each mark why its tests cannot run here; an empty text where they can."""
-    from tests.rehearsal import may_mount
+    from tests.deploy.platform import may_mount
 
     on_sqlite = os.environ.get("DATABASE_URL", "").startswith("sqlite")
     return {

@@ -1,7 +1,8 @@
 """The folder `site/`, which shares its name with Python's own module, and which module may import which."""
 
-import ast
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,50 +10,12 @@ from pathlib import Path
 import pytest
 
 import manage
-from tests.servers import ROOT, plain_environment
+from tests.servers import ROOT, plain_environment, python_folder
 
 
 def run(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = plain_environment(**variables)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-
-
-def modules(package: str) -> dict[str, Path]:
-    """Return the dotted names and files of a package or module, migrations left out."""
-    found = {}
-    for file in (ROOT / package.split(".")[0]).rglob("*.py"):
-        name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        if is_within(name, package) and "migrations" not in file.parts:
-            found[name] = file
-    return found
-
-
-def imports(file: Path) -> set[str]:
-    """Return everything a file imports, wherever in it the statement stands."""
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} imports relatively: the rules below would miss it"
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def is_within(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
-
-
-def reachable(module: str) -> set[str]:
-    """Return the project's modules that importing one of them brings along."""
-    known = modules("uploads") | modules("scheduler")
-    seen: set[str] = set()
-    waiting = {module}
-    while waiting:
-        name = waiting.pop()
-        seen.add(name)
-        waiting |= (imports(known[name]) & known.keys()) - seen
-    return seen
 
 
 def test_site_is_a_source_root_and_no_package():
@@ -118,46 +81,59 @@ def test_git_keeps_the_source_and_ignores_what_runs_leave(tmp_path, path, ignore
     assert result.returncode == (0 if ignored else 1), result.stderr
 
 
-@pytest.mark.parametrize(
-    ("importer", "forbidden"),
-    [
-        ("uploads", "scheduler"),
-        ("uploads", "settings"),
-        ("scheduler", "uploads.pages.views"),
-        ("scheduler", "uploads.models"),
-        ("uploads.models", "uploads.receiving.form"),
-        ("uploads.models", "uploads.actors"),
-        ("uploads.models", "uploads.signals"),
-        ("uploads.receiving.form", "uploads.pages.views"),
-        ("uploads.actors", "uploads.signals"),
-        ("uploads.reports", "uploads.actors"),
-        ("uploads.metadata", "django"),
-        ("uploads.metadata", "dramatiq"),
-        ("uploads.metadata", "uploads.pages.views"),
-        ("uploads.metadata", "uploads.actors"),
-        ("environment.values", "uploads.models"),
-        ("environment.upsun", "django"),
-        ("uploads.receiving.names", "django"),
-        ("scheduler.schedule", "django"),
-    ],
-)
-def test_imports_point_one_way(importer, forbidden):
-    importers = modules(importer)
-
-    wrong = {
-        f"{name} imports {imported}"
-        for name, file in importers.items()
-        for imported in imports(file)
-        if is_within(imported, forbidden)
-    }
-
-    assert importers
-    assert wrong == set()
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(str(python_folder() / "lint-imports"), "--no-cache", folder=folder, PYTHONPATH=str(folder))
 
 
-def test_views_and_actors_never_meet():
-    from_views, from_actors = reachable("uploads.pages.views"), reachable("uploads.actors")
+def test_every_import_keeps_the_contracts():
+    result = lint_imports(ROOT)
 
-    assert {"uploads.actors", "uploads.signals"} & from_views == set()
-    assert {"uploads.pages.views", "uploads.receiving.form", "uploads.signals"} & from_actors == set()
-    assert "uploads.models" in from_views & from_actors
+    assert result.returncode == 0, result.stdout
+
+
+WRONG_IMPORTS = {
+    "uploads/actors.py": "uploads.pages.list",
+    "uploads/pages/detail.py": "uploads.actors",
+    "uploads/models/upload.py": "uploads.receiving.form",
+    "uploads/workers/claims.py": "uploads.models",
+    "uploads/metadata/digest.py": "django",
+    "uploads/storage/mount.py": "environment",
+    "scheduler/schedule.py": "uploads.models",
+    "scheduler/jobs.py": "uploads.models",
+    "uploads/reports/mail.py": "scheduler.jobs",
+}
+
+
+def test_imports_that_break_a_contract_are_reported_with_their_lines(checkout: Path):
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    expected = set()
+    for importer, imported in WRONG_IMPORTS.items():
+        module = checkout / importer
+        module.write_text(f"{module.read_text()}\nimport {imported}\n")
+        line = len(module.read_text().splitlines())
+        expected.add(f"{importer.removesuffix('.py').replace('/', '.')} -> {imported} (l.{line})")
+
+    result = lint_imports(checkout)
+
+    report = " ".join(result.stdout.split())
+    assert result.returncode == 1
+    assert [each for each in expected if each not in report] == []
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_file_or_test_that_is_named_in_the_docs_exists(document: Path):
+    text = document.read_text()
+    named = set(re.findall(r"`((?:tests|uploads|scheduler|site|deploy|docs|\.upsun|\.ci)/[\w./-]*)(?:::(\w+))?`", text))
+    named |= {(path, "") for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", text)}
+
+    missing = [
+        f"{path}::{test}"
+        for path, test in named
+        for file in [ROOT / path if (ROOT / path).exists() else document.parent / path]
+        if not file.exists() or (test and f"def {test}(" not in file.read_text())
+    ]
+
+    assert missing == []

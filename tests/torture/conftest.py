@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, django_db_blocker: Any) -> Iterator[Any]:
-    from tests.torture.site import Site  # It needs Django's settings, which are ready by now.
+    from tests.torture.product import Site  # It needs Django's settings, which are ready by now.
 
     with django_db_blocker.unblock():
         site = Site(tmp_path)

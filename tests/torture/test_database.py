@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.servers import wait_for
-from tests.torture.site import execute
+from tests.torture.product import execute
 from tests.torture.test_kills import upload_until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.postgresql]

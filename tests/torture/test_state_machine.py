@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.uploading import unfinished
+from tests.uploads.uploading import unfinished
 from uploads.models import Heartbeat, Upload
 from uploads.models.upload import MAX_ATTEMPTS
 from uploads.processing import recovery

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from tests.containers import containers
+from tests.deploy.containers import containers
 
 INHERITED = ("mounts", "relationships", "variables")
 # What a link may name behind the colon, and is named where it says nothing: the registry's default endpoints.

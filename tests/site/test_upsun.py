@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from dramatiq import Message
 
-from tests import made_up
-from tests.made_up import HOST
+from tests.deploy import variables as made_up
+from tests.deploy.variables import HOST
 from uploads.workers.broker import Broker
 
 Read = Callable[..., dict[str, Any]]

@@ -16,7 +16,7 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import wait_for
-from tests.uploading import store
+from tests.uploads.uploading import store
 from uploads.actors import email_report, process_upload
 from uploads.metadata import registry
 from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable

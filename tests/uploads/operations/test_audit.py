@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.uploading import store
+from tests.uploads.uploading import store
 from uploads.actors import audit_files, clean_up, process_upload
 from uploads.models import Upload
 from uploads.operations.audit import FILE_IS_GONE, SETTLED, MediaMissing, audit, fix

@@ -8,11 +8,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from environment.upsun import DATABASE, REDIS
 from environment.values import parse_size
-
-from tests.complaints import complaints
-from tests.containers import CONFIG, Container, containers, read_config, size
+from tests.deploy.containers import CONFIG, Container, containers, read_config, size
+from tests.deploy.schema import complaints
 from tests.servers import ROOT
 
 NAMED = os.environ.get("UPSUN_SCHEMA")

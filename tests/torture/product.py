@@ -18,11 +18,11 @@ from typing import Any
 
 import psycopg2
 from django.db import connections
-from environment.values import parse_database
 
+from environment.values import parse_database
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
 from tests.torture.proxy import Proxy
-from tests.uploading import unfinished
+from tests.uploads.uploading import unfinished
 from uploads.models import Report, Upload
 
 ALIAS = "torture"

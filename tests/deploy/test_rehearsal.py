@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser import Browser
-from tests.made_up import HOST
-from tests.rehearsal import Platform, fingerprint
+from tests.deploy.platform import Platform, fingerprint
+from tests.deploy.router import Browser
+from tests.deploy.variables import HOST
 from tests.servers import Mailbox, wait_for
 
 pytestmark = pytest.mark.timeout(300)

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.uploading import store
+from tests.uploads.uploading import store
 from uploads.actors import clean_up, process_upload, requeue_stalled
 from uploads.metadata.sandbox.children import children
 from uploads.models import Heartbeat, Report, Upload

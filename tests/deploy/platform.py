@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests import made_up
-from tests.containers import Container, containers, read_config
-from tests.packages import bare_interpreter
+from tests.deploy import variables as made_up
+from tests.deploy.containers import Container, containers, read_config
+from tests.deploy.packages import bare_interpreter
+from tests.deploy.services import PostgresService, RedisService
 from tests.servers import ROOT, Running, copy_product
-from tests.services import PostgresService, RedisService
 
 NOBODY = 65534
 RIGHTS = "-all,+dac_read_search"

@@ -16,7 +16,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from tests.servers import Mailbox, free_port
-from tests.uploading import store
+from tests.uploads.uploading import store
 from uploads.models import Report, Upload
 from uploads.reports import delivery, export
 from uploads.reports.tally import take_tally

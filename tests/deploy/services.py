@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg2
 
-from tests import made_up
+from tests.deploy import variables as made_up
 from tests.servers import free_port, pgserver, wait_for
 from uploads.operations.valkey import find_server
 

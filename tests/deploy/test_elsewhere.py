@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal import NOBODY, is_root, run_as_user
+from tests.deploy.platform import NOBODY, is_root, run_as_user
+from tests.deploy.services import RedisService
 from tests.servers import ROOT, Running, free_port, plain_environment, python_folder
-from tests.services import RedisService
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 INSTALLED = "/opt/tallybox"
