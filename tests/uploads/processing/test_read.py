@@ -1,31 +1,26 @@
 """What workers do, with a real Dramatiq worker on a real Valkey where the message matters."""
 
 import logging
-import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
-from django.core import serializers
 from django.core.files.base import ContentFile
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.servers import wait_for
 from tests.uploads.uploading import store
-from uploads.actors import email_report, process_upload
+from uploads.actors import process_upload
 from uploads.metadata import registry
 from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
-from uploads.models import Report, Upload
+from uploads.models import Upload
 from uploads.models.upload import UploadQuerySet
 from uploads.processing.read import VISIBLE
 from uploads.workers import outage
 from uploads.workers.middleware import give_up_unattended
-from uploads.workers.running import process_id
 
 
 @pytest.fixture
@@ -123,30 +118,6 @@ def test_a_crash_is_tried_again_later_and_fails_the_third_time(monkeypatch: Any)
 
 
 @pytest.mark.django_db
-def test_a_claim_of_the_same_worker_is_told_from_its_earlier_one() -> None:
-    upload = store()
-    earlier = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
-    assert earlier is not None
-    earlier.release(due=None)
-    later = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
-    assert later is not None
-
-    assert not earlier.finish({"content_type": "text/plain", "by": "earlier"})
-    assert later.finish({"content_type": "text/plain", "by": "later"})
-
-
-@pytest.mark.django_db(transaction=True)
-def test_loading_fixtures_enqueues_nothing() -> None:
-    broker: Any = dramatiq.get_broker()
-    raw = serializers.serialize("json", [Upload(name="a.txt", file="uploads/a.txt", size=1, pk=1)])
-
-    for loaded in serializers.deserialize("json", raw):
-        loaded.save()
-
-    assert broker.waiting("uploads") == 0
-
-
-@pytest.mark.django_db
 def test_a_missing_file_fails_with_a_reason() -> None:
     upload = store(missing_since=timezone.now() - VISIBLE)
     upload.file.storage.delete(upload.file.name)
@@ -168,72 +139,6 @@ def test_an_unreadable_file_fails_with_the_systems_words() -> None:
 
     assert reload(upload).status == Upload.Status.FAILED
     assert reload(upload).error == "The file could not be read (Is a directory). Upload it again."
-
-
-@pytest.mark.django_db
-def test_who_lost_the_claim_writes_nothing() -> None:
-    upload = store()
-    slow = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
-    assert slow is not None
-    Upload.objects.filter(pk=upload.pk).update(status=Upload.Status.PENDING, holder=None)
-    fast = Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id())
-    assert fast is not None
-
-    assert fast.finish({"content_type": "text/plain", "by": "fast"})
-    assert not slow.finish({"content_type": "text/plain", "by": "slow"})
-    assert not slow.fail("too late")
-
-    assert reload(upload).metadata["by"] == "fast"
-    assert reload(upload).error == ""
-
-
-@pytest.mark.django_db
-def test_only_one_of_two_gets_the_claim() -> None:
-    upload = store()
-
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id()) is not None
-    assert Upload.objects.claim(upload.pk, uuid.uuid4(), holder=process_id()) is None
-
-
-@pytest.mark.django_db(transaction=True)
-def test_saving_an_upload_has_a_worker_process_it(worker: dramatiq.Worker) -> None:
-    upload = store()
-
-    wait_for(lambda: reload(upload).status == Upload.Status.READY, what="the worker")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_saving_again_enqueues_nothing() -> None:
-    upload = store()
-    broker: Any = dramatiq.get_broker()
-    broker.flush_all()
-
-    upload.save()
-
-    assert broker.do_qsize("uploads") == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_rolled_back_upload_enqueues_nothing() -> None:
-    broker: Any = dramatiq.get_broker()
-
-    with transaction.atomic():
-        store()
-        transaction.set_rollback(True)
-
-    assert broker.do_qsize("uploads") == 0
-    assert not Upload.objects.exists()
-
-
-@pytest.mark.django_db
-def test_one_slot_has_one_report(smtp: Any) -> None:
-    slot = timezone.now().isoformat()
-
-    email_report(slot)
-    email_report(slot)
-
-    assert len(smtp.mails) == 1
-    assert Report.objects.get().status == Report.Status.SENT
 
 
 @pytest.mark.django_db
@@ -399,12 +304,3 @@ def test_the_next_attempt_after_a_crash_is_sent_at_once_with_its_delay(monkeypat
 
     broker: Any = dramatiq.get_broker()
     assert broker.client.llen("dramatiq:uploads.DQ") == 1
-
-
-@pytest.mark.django_db
-def test_a_message_that_comes_long_before_the_attempt_is_due_takes_nothing() -> None:
-    early = store(due_at=timezone.now() + timedelta(seconds=20))
-    skewed = store(due_at=timezone.now() + timedelta(seconds=2))
-
-    assert Upload.objects.claim(early.pk, uuid.uuid4(), holder=process_id()) is None
-    assert Upload.objects.claim(skewed.pk, uuid.uuid4(), holder=process_id()) is not None
