@@ -1,21 +1,17 @@
-"""The broker: Dramatiq's on Redis, which wakes its consumers, notices a dead worker and costs little while it is down.
+"""The broker: Dramatiq's on Redis, which wakes its consumers, notices a dead worker and fails fast while Redis is down.
 
 Dramatiq's own consumers sleep up to a second between two looks at an empty queue. Here each message is followed by a
 token on a short list beside its queue, and a consumer that finds the queue empty blocks on that list. Tokens are
-hints: a lost one costs at most one idle time-out.
+hints: a lost token costs at most one idle time-out.
 """
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event
 from typing import Any
 
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer, _scripts
-from dramatiq.errors import ConnectionClosed
+from dramatiq.brokers.redis import RedisBroker, _scripts
 from dramatiq.middleware import Middleware
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -23,19 +19,20 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from uploads.workers.consumer import IDLE_TIMEOUT, Consumer
+
 CONNECT_TIMEOUT = 0.4  # seconds
 ANSWER_TIMEOUT = 0.5  # seconds; with the connect at most 1 s for the one request that finds Redis down
-MEMORY = 2.0  # seconds for which nobody asks a Redis that was just found down
-HEARTBEAT_TIMEOUT = 15_000  # milliseconds after which a silent worker's messages go to another
+FAIL_FAST = 2.0  # seconds after a failed connection in which sends fail at once instead of trying again
+#: Milliseconds after which the messages of a silent worker go to another. This heartbeat is Dramatiq's own, in Redis;
+#: heartbeat.py has ours, in the database, which decides about rows.
+HEARTBEAT_TIMEOUT = 15_000
 MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every command (0.1 % takes minutes to hours)
+MOST_TOKENS = 32  # for each queue
 
-IDLE = 5.0  # seconds after which a consumer looks at its queue though nobody woke it; well below the heartbeat's
-PAUSE = 0.25  # seconds for which one that may take nothing more does nothing
-SOON = 0.01  # seconds, for a delayed message that is due: to wait for 0 seconds is to wait for ever
-TOKENS = 32  # at most, for each queue
-# Dramatiq's script, and after messages have come the token: one round trip for both. Without a worker the tokens must
-# not grow with the queue, and whoever empties the queue takes them all, so that nobody wakes for nothing. ARGV and KEYS
-# are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
+# Dramatiq's script and, after it, the token: one round trip for both. The number of tokens is bounded, because without
+# a worker they would grow with the queue. The fetch that empties the queue removes all tokens, so that no consumer
+# wakes for nothing. ARGV and KEYS are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
 DISPATCH = """
 local function dispatch()
 %s
@@ -63,15 +60,15 @@ class Broker(RedisBroker):
             maintenance_chance=MAINTENANCE_CHANCE,
             **options,
         )
-        self.blocking_client = client_of(url, answer_timeout=IDLE + ANSWER_TIMEOUT)
-        dispatch = DISPATCH % (_scripts["dispatch"].decode(), TOKENS)
+        self.blocking_client = client_of(url, answer_timeout=IDLE_TIMEOUT + ANSWER_TIMEOUT)
+        dispatch = DISPATCH % (_scripts["dispatch"].decode(), MOST_TOKENS)
         self.scripts["dispatch"] = self.client.register_script(dispatch)
-        self.add_middleware(OwnProcess())
+        self.add_middleware(ProcessIdentity())
         self.down_until = 0.0
         self.is_stopping = False
 
     @property
-    def consumer_class(self) -> type["Consumer"]:
+    def consumer_class(self) -> type[Consumer]:
         return Consumer
 
     def waiting(self, queue_name: str) -> int:
@@ -82,14 +79,14 @@ class Broker(RedisBroker):
         """Enqueue a message and wake a consumer of its queue.
 
         Raises:
-            redis.exceptions.RedisError: Redis cannot be reached, or refuses. After the first failure to reach it
-                the next ones come at once for two seconds, without a connection being tried.
+            redis.exceptions.RedisError: Redis cannot be reached, or refuses. After a failure to reach it the next
+                sends fail at once for two seconds, without a connection being tried.
         """
         self.refuse_while_down()
         try:
             return super().enqueue(message, delay=delay)
         except (RedisConnectionError, RedisTimeoutError):
-            self.down_until = time.monotonic() + MEMORY
+            self.down_until = time.monotonic() + FAIL_FAST
             raise
 
     def refuse_while_down(self) -> None:
@@ -106,7 +103,7 @@ class Broker(RedisBroker):
         self.is_stopping = True
         pipeline = self.client.pipeline()
         pipeline.rpush(self.own_tokens(), *[1] * consumers)
-        pipeline.expire(self.own_tokens(), int(IDLE) + 1)
+        pipeline.expire(self.own_tokens(), int(IDLE_TIMEOUT) + 1)
         pipeline.execute()
 
     def tokens(self, queue_name: str) -> str:
@@ -116,68 +113,8 @@ class Broker(RedisBroker):
         return f"{self.namespace}:__tokens__.{self.broker_id}"
 
 
-class Consumer(_RedisConsumer):
-    """Fetches half its share of messages at a time, and waits for a token once it has found the queue empty."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)  # type: ignore[no-untyped-call]
-        self.room = Event()
-        self.is_drained = False
-        self.due: dict[str, float] = {}  # The delayed messages that it holds → when each is due, ms since 1970
-
-    def __next__(self) -> Any:
-        if self.broker.is_stopping:  # Nothing more is taken, while what was taken is finished.
-            time.sleep(PAUSE)
-            return None
-        with closed_on_failure():
-            if not (self.message_cache or self.is_full() or self.is_drained):
-                self.fetch()
-            if self.message_cache:
-                message = super().__next__()  # type: ignore[no-untyped-call]
-                if eta := message.options.get("eta"):
-                    self.due[message.message_id] = eta
-                return message
-            if self.is_full():
-                self.room.clear()
-                self.room.wait(PAUSE)
-            else:
-                self.broker.wait_for_token(self.queue_name, self.patience())
-                self.is_drained = False
-            return None
-
-    def fetch(self) -> None:
-        wanted = self.prefetch - self.outstanding_message_count
-        self.message_cache = self.broker.do_fetch(self.queue_name, wanted)
-        self.is_drained = len(self.message_cache) < wanted
-
-    def is_full(self) -> bool:
-        return bool(self.outstanding_message_count > self.prefetch // 2)
-
-    def patience(self) -> float:
-        """Return the seconds until a delayed message is due, IDLE at most: Dramatiq looks for one between calls."""
-        soonest = min(list(self.due.values()), default=float("inf"))
-        return min(max(soonest / 1000 - time.time(), SOON), IDLE)
-
-    def ack(self, message: Any) -> None:
-        self.due.pop(message.message_id, None)
-        with closed_on_failure():
-            super().ack(message)  # type: ignore[no-untyped-call]
-        self.room.set()
-
-    def nack(self, message: Any) -> None:
-        self.due.pop(message.message_id, None)
-        with closed_on_failure():
-            super().nack(message)  # type: ignore[no-untyped-call]
-        self.room.set()
-
-    def requeue(self, messages: Any) -> None:
-        with closed_on_failure():
-            self.broker.refuse_while_down()
-            super().requeue(messages)  # type: ignore[no-untyped-call]
-
-
-class OwnProcess(Middleware):
-    """Gives a forked process a name of its own, and lets the consumers of a worker that stops notice it at once."""
+class ProcessIdentity(Middleware):
+    """Gives each worker process an id of its own, and wakes its consumers when it stops."""
 
     def after_process_boot(self, broker: Any) -> None:
         broker.broker_id = str(uuid.uuid4())
@@ -189,17 +126,8 @@ class OwnProcess(Middleware):
         try:
             broker.stop_waiting(len(worker.consumers))
         except RedisError as error:
-            broker.down_until = time.monotonic() + MEMORY
+            broker.down_until = time.monotonic() + FAIL_FAST
             broker.logger.warning("consumers not woken, Redis failed error=%s", error)
-
-
-@contextmanager
-def closed_on_failure() -> Iterator[None]:
-    """Tell Dramatiq of any failure of Redis in the one way that it takes calmly; it logs a line and tries again."""
-    try:
-        yield
-    except RedisError as error:
-        raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
 
 def client_of(url: str, *, answer_timeout: float) -> "redis.Redis":

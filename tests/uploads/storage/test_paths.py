@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
         ("words.ünï", ""),
         ("words.٣", ""),
         ("script.sh;rm -rf", ""),
-        ("page.html\u202e", ".html"),
+        ("page.html\u202e", ""),
         ("x.tooLongToBeOne", ""),
     ],
 )

@@ -10,7 +10,8 @@ from dramatiq.errors import ConnectionClosed
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.servers import free_port, wait_for
-from uploads.workers.broker import IDLE, TOKENS, Broker, Consumer
+from uploads.workers.broker import MOST_TOKENS, Broker
+from uploads.workers.consumer import IDLE_TIMEOUT, Consumer
 
 
 @pytest.fixture
@@ -36,10 +37,10 @@ def test_an_idle_consumer_is_woken_by_a_message(broker: Any, consumer: Consumer)
 
     start = time.monotonic()
     send(broker)
-    waiting.join(timeout=IDLE / 2)
+    waiting.join(timeout=IDLE_TIMEOUT / 2)
 
     assert [message and message.args for message in found] == [None, (0,)]
-    assert time.monotonic() - start < IDLE / 2
+    assert time.monotonic() - start < IDLE_TIMEOUT / 2
 
 
 def test_a_delayed_message_wakes_the_consumer_of_its_own_queue(broker: Any) -> None:
@@ -48,14 +49,14 @@ def test_a_delayed_message_wakes_the_consumer_of_its_own_queue(broker: Any) -> N
     send(broker, delay=60_000)
 
     assert next(consumer).args == (0,)
-    assert consumer.due
+    assert consumer.delayed
 
 
 def test_tokens_do_not_grow_with_the_queue(broker: Any) -> None:
-    send(broker, TOKENS + 10)
+    send(broker, MOST_TOKENS + 10)
 
-    assert broker.client.llen("dramatiq:uploads") == TOKENS + 10
-    assert broker.client.llen("dramatiq:uploads.tokens") == TOKENS
+    assert broker.client.llen("dramatiq:uploads") == MOST_TOKENS + 10
+    assert broker.client.llen("dramatiq:uploads.tokens") == MOST_TOKENS
 
 
 def test_whoever_empties_the_queue_takes_the_tokens_along(broker: Any, consumer: Consumer) -> None:
@@ -71,14 +72,14 @@ def test_whoever_empties_the_queue_takes_the_tokens_along(broker: Any, consumer:
 def test_a_message_that_comes_after_the_queue_was_empty_is_taken_at_once(broker: Any, consumer: Consumer) -> None:
     send(broker)
     next(consumer)
-    assert consumer.is_drained
+    assert consumer.queue_is_empty
     send(broker)
 
     start = time.monotonic()
     woken, message = next(consumer), next(consumer)
 
     assert (woken, message.args) == (None, (0,))
-    assert time.monotonic() - start < IDLE / 2
+    assert time.monotonic() - start < IDLE_TIMEOUT / 2
 
 
 def test_a_message_that_a_stopping_worker_hands_back_wakes_another(broker: Any, consumer: Consumer) -> None:
@@ -113,7 +114,7 @@ def test_a_worker_that_stops_takes_nothing_more_and_keeps_nobody_waiting(broker:
     wait_for(lambda: broker.client.info("clients")["blocked_clients"] == 1, what="a consumer that waits")
 
     broker.stop_waiting(1)
-    waiting.join(timeout=IDLE / 2)
+    waiting.join(timeout=IDLE_TIMEOUT / 2)
     send(broker)
 
     assert found == [None]
@@ -148,13 +149,13 @@ def test_an_idle_worker_asks_redis_seldom(broker: Any) -> None:
     try:
         wait_for(lambda: broker.client.info("clients")["blocked_clients"] == 4, what="four consumers that wait")
         before = commands_sent(broker)
-        time.sleep(3 * IDLE)
+        time.sleep(3 * IDLE_TIMEOUT)
 
         sent = commands_sent(broker) - before
     finally:
         worker.stop()
 
-    assert sent / (3 * IDLE) <= 2.5  # A worker has two such processes.
+    assert sent / (3 * IDLE_TIMEOUT) <= 2.5  # A worker has two such processes.
 
 
 def commands_sent(broker: Any) -> int:
@@ -187,10 +188,10 @@ def test_a_consumer_comes_back_when_a_delayed_message_is_due(broker: Any) -> Non
 
     while time.time() * 1000 < soon.options["eta"]:
         next(consumer)
-    assert time.time() - start < IDLE / 2
+    assert time.time() - start < IDLE_TIMEOUT / 2
 
     consumer.ack(soon)
-    assert consumer.patience() == IDLE  # The other one has time: Redis is asked no more often for it.
+    assert consumer.patience() == IDLE_TIMEOUT  # The other one has time: Redis is asked no more often for it.
 
 
 def test_a_delayed_message_is_processed_when_it_is_due(broker: Any) -> None:
@@ -206,7 +207,7 @@ def test_a_delayed_message_is_processed_when_it_is_due(broker: Any) -> None:
         worker.stop()
         del broker.actors["note_the_time"]
 
-    assert 0.7 <= done[0] - start < IDLE / 2
+    assert 0.7 <= done[0] - start < IDLE_TIMEOUT / 2
 
 
 def test_redis_that_was_just_down_is_not_asked_to_take_messages_back(broker: Any, consumer: Consumer) -> None:
