@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.statements`: what a worker's ways to use the database cost, on a PostgreSQL of its own.
 
-Compares, message by message and in turns: statements by hand (uploads/workers/claims.py) with the ORM's, and our look at
-a kept connection (uploads/workers/postgresql) with Django's CONN_HEALTH_CHECKS. Prints medians of processor time of this
-process and of elapsed time, for a whole message: the claim, a file of 10,000 bytes read, the outcome.
+Compares, in turns: statements by hand (uploads/workers/claims.py) with the ORM's, and our look at a kept connection
+(uploads/workers/postgresql) with Django's CONN_HEALTH_CHECKS. Prints medians of processor time of this process and of
+elapsed time, for a whole message: the claim, a file of 10,000 bytes read, the outcome.
 """
 
 import os

@@ -64,7 +64,7 @@ def silent_redis() -> Iterator[SilentServer]:
 @pytest.fixture
 def send_through(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Have messages sent through a broker at another address, which remembers a failure for a minute."""
-    monkeypatch.setattr("uploads.workers.broker.MEMORY", 60)
+    monkeypatch.setattr("uploads.workers.broker.FAIL_FAST", 60)
     brokers: list[Any] = []
 
     def through(url: str) -> Any:

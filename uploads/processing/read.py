@@ -10,7 +10,8 @@ from django.db import DataError
 from django.utils import timezone
 
 from uploads.metadata import registry
-from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox.channel import ParserCrashed
+from uploads.metadata.sandbox.children import ParserUnavailable
 from uploads.models import Upload
 from uploads.workers.outage import outlast
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 from uploads.metadata import image, registry
 from uploads.metadata.digest import BLOCK
-from uploads.metadata.sandbox.children import ParserCrashed
+from uploads.metadata.sandbox.channel import ParserCrashed
 from uploads.models import Upload
 
 BASIC = {"name", "size", "content_type", "sha256"}

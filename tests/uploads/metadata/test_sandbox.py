@@ -12,8 +12,10 @@ from typing import IO, Any
 import pytest
 
 from tests.servers import ROOT, wait_for
+from uploads.metadata.sandbox import channel
 from uploads.metadata.sandbox import children as sandbox
-from uploads.metadata.sandbox.children import Child, Children, ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox.channel import Child, ParserCrashed
+from uploads.metadata.sandbox.children import Children, ParserUnavailable
 from uploads.metadata.sandbox.limits import CPU
 
 POISONS = "tests.torture.poison"
@@ -65,7 +67,7 @@ def test_a_crash_is_told_in_words(child: Child, deed: str, reason: str) -> None:
 
 
 def test_a_file_has_its_time(child: Child, monkeypatch: Any) -> None:
-    monkeypatch.setattr(sandbox, "WALL", 0.3)
+    monkeypatch.setattr(channel, "WALL", 0.3)
 
     with poison("sleep") as file, pytest.raises(ParserCrashed, match="busy for more than 0 s"):
         child.ask(POISONS, file)
@@ -104,7 +106,7 @@ def test_a_child_is_lent_again_and_trimmed_when_idle() -> None:
 
 
 def test_one_thread_is_left_free_of_parsers(monkeypatch: Any) -> None:
-    monkeypatch.setattr(sandbox, "QUEUEING", 0.01)
+    monkeypatch.setattr(sandbox, "PLACE_WAIT", 0.01)
     children = Children()
     children.allow(threads=2)
 
@@ -119,7 +121,7 @@ def test_one_thread_is_left_free_of_parsers(monkeypatch: Any) -> None:
 
 
 def test_a_child_that_cannot_be_started_is_not_the_files_fault(monkeypatch: Any) -> None:
-    monkeypatch.setattr(sandbox.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(channel.sys, "executable", "/nowhere/python")
 
     with pytest.raises(ParserUnavailable, match="none can be started"), Children().lend([POISONS]):
         pass

@@ -15,7 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.uploads.uploading import store
 from uploads.actors import process_upload
 from uploads.metadata import registry
-from uploads.metadata.sandbox.children import ParserCrashed, ParserUnavailable
+from uploads.metadata.sandbox.channel import ParserCrashed
+from uploads.metadata.sandbox.children import ParserUnavailable
 from uploads.models import Upload
 from uploads.models.upload import UploadQuerySet
 from uploads.processing.read import VISIBLE

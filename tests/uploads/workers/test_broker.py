@@ -191,7 +191,7 @@ def test_a_consumer_comes_back_when_a_delayed_message_is_due(broker: Any) -> Non
     assert time.time() - start < IDLE_TIMEOUT / 2
 
     consumer.ack(soon)
-    assert consumer.patience() == IDLE_TIMEOUT  # The other one has time: Redis is asked no more often for it.
+    assert consumer.longest_wait() == IDLE_TIMEOUT  # The other one has time: Redis is asked no more often for it.
 
 
 def test_a_delayed_message_is_processed_when_it_is_due(broker: Any) -> None:
