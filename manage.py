@@ -26,12 +26,16 @@ def main() -> None:
     if sys.argv[1:2] == ["runall"]:
         os.environ.setdefault("DEBUG", "1")  # Settings are read before the command runs.
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import Error as DatabaseError
 
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
-        sys.exit(f"The database in DATABASE_URL cannot be used: {' '.join(str(error).split())}")
+    except DatabaseError as error:
+        from uploads.workers.outage import explain, is_about_the_database
+
+        if not is_about_the_database(error):
+            raise
+        sys.exit(f"The database in DATABASE_URL cannot be used: {explain(error)}")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ import logging
 import sys
 from http import HTTPStatus
 
-from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 
 from uploads.accounts.programs import wants_json
-from uploads.workers.outage import AWAY, explain, is_unmigrated
+from uploads.workers.outage import explain, is_about_the_database, is_unmigrated
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +22,6 @@ def plain_page(request: HttpRequest, status: HTTPStatus, title: str, sentence: s
     if wants_json(request):
         return JsonResponse({"error": sentence}, status=status)
     return HttpResponse(render_to_string("plain.html", {"title": title, "sentence": sentence}), status=status)
-
-
-def is_about_the_database(error: BaseException | None) -> bool:
-    """Tell whether an error means that the database is away, or lacks migrations."""
-    return isinstance(error, AWAY) or (isinstance(error, DatabaseError) and is_unmigrated(error))
 
 
 def database_down(request: HttpRequest, error: BaseException) -> HttpResponse:
@@ -62,7 +56,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what nobody foresaw; a database that went away in the middle of a request is foreseen."""
     error = sys.exc_info()[1]
-    if error and is_about_the_database(error):
+    if error is not None and is_about_the_database(error):
         return database_down(request, error)
     sentence = "Something went wrong on our side. It was logged; please try again."
     return plain_page(request, HTTPStatus.INTERNAL_SERVER_ERROR, "That did not work", sentence)

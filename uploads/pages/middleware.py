@@ -6,9 +6,9 @@ from typing import Any
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from uploads.pages.errors import database_down, is_about_the_database, not_found
+from uploads.pages.errors import database_down, not_found
 from uploads.receiving.body import drain
-from uploads.workers.outage import AWAY
+from uploads.workers.outage import AWAY, is_about_the_database
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \

@@ -50,6 +50,11 @@ def is_unmigrated(error: BaseException) -> bool:
     return code in NO_TABLE_OR_COLUMN or str(error).startswith(("no such table", "no such column"))
 
 
+def is_about_the_database(error: BaseException | None) -> bool:
+    """Tell whether an error means that the database is away or unmigrated, whatever was asked of it."""
+    return isinstance(error, AWAY) or (error is not None and is_unmigrated(error))
+
+
 def explain(error: BaseException) -> str:
     """Return a database's error on one line, or that the migrations are missing."""
     return "the database lacks migrations; run: manage.py migrate" if is_unmigrated(error) else one_line(error)
