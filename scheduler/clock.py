@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class SlotExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """Runs a job at once, in the scheduler's own thread, and tells it the tick that it stands for."""
+    """Runs a job at once, in the scheduler's own thread, with the time of its tick."""
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         job.func(**{**job.kwargs, "slot": run_times[-1].astimezone(UTC)})
@@ -35,10 +35,10 @@ def build_clock(jobs: list[Job]) -> BlockingScheduler:
     clock = BlockingScheduler(
         timezone=UTC,
         executors={"default": SlotExecutor()},
-        # A clock that was held up sends the newest tick once, however late.
+        # After a delay only the newest tick is sent, however late it is.
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in jobs:
-        # The executor puts the tick in the slot's place.
+        # The executor replaces the slot by the tick's time.
         clock.add_job(tick, job.trigger, kwargs={"job": job, "slot": None}, id=job.actor.actor_name)
     return clock

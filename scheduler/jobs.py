@@ -14,12 +14,12 @@ from scheduler.schedule import DAY, every, next_slot
 from uploads.actors import audit_files, clean_up, email_report, requeue_reports, requeue_stalled
 
 RECOVERY = 5  # seconds
-LEAST_AGE = 60_000  # milliseconds: a worker that is busy for a while still finds the message
+LEAST_AGE = 60_000  # milliseconds for which a message waits at least for a busy worker
 
 
 @dataclass(frozen=True)
 class Job:
-    """An actor to be sent a message whenever the trigger fires, with what `arguments` makes of the tick's UTC time."""
+    """An actor that is sent a message when the trigger fires. `arguments` makes its arguments from the slot (UTC)."""
 
     actor: Actor[..., Any]
     trigger: BaseTrigger
@@ -28,7 +28,7 @@ class Job:
     log_level: int = logging.INFO
 
     def enqueue(self, slot: datetime) -> None:
-        """Send the message for one slot; it expires when the next slot comes, so that downtime makes no backlog."""
+        """Send the message for one slot. It expires when the next slot comes, so that downtime makes no backlog."""
         upcoming = next_slot(self.trigger, slot)
         age = max(int((upcoming - slot).total_seconds() * 1000), self.least_age) if upcoming else None
         self.actor.send_with_options(args=self.arguments(slot), max_age=age)  # milliseconds

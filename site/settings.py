@@ -67,7 +67,7 @@ LOGOUT_REDIRECT_URL = "uploads:list"
 CSRF_FAILURE_VIEW = "uploads.pages.errors.csrf_failure"
 
 INSTALLED_APPS = [
-    "uploads",  # Before django_dramatiq: its rundramatiq is ours with other defaults.
+    "uploads",  # Before django_dramatiq, so that `rundramatiq` is ours.
     "scheduler",
     "django_dramatiq",
     "django_htmx",
@@ -122,7 +122,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # Serves also where nobody ran collectstatic, which only adds compression.
+WHITENOISE_USE_FINDERS = True  # Serves static files also without collectstatic, which only adds compression.
 WHITENOISE_MAX_AGE = 0 if DEBUG else 600  # seconds
 STORAGES = {
     "default": {"BACKEND": "uploads.storage.media.MediaStorage"},

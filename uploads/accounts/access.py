@@ -1,4 +1,4 @@
-"""Who may see what."""
+"""Which uploads a person may see, and whether they may read reports."""
 
 import uuid
 from collections.abc import Callable

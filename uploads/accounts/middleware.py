@@ -1,4 +1,4 @@
-"""Who gets in at all."""
+"""Access to the site as a whole: only with a login, where LOGIN_REQUIRED is set."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A browser's own id, in a signed cookie. By it a visitor without an account finds their uploads; it costs no query."""
+"""A browser's own id, in a signed cookie: by it a visitor without an account finds their uploads again."""
 
 import uuid
 from datetime import timedelta

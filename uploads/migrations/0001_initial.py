@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ('instance', models.UUIDField(primary_key=True, serialize=False)),
                 ('role', models.CharField(choices=[('worker', 'Worker'), ('scheduler', 'Scheduler')], max_length=10)),
                 ('seen_at', models.DateTimeField()),
-                ('steady_since', models.DateTimeField(help_text='Since when it was heard of without a break.')),
+                ('steady_since', models.DateTimeField(help_text='When its newest heartbeats without a break began.')),
             ],
         ),
         migrations.CreateModel(

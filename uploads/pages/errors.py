@@ -54,7 +54,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody foresaw; a database that went away in the middle of a request is foreseen."""
+    """Answer an unexpected exception; a database that went away in the middle of a request has an answer of its own."""
     error = sys.exc_info()[1]
     if error is not None and is_about_the_database(error):
         return database_down(request, error)

@@ -29,7 +29,7 @@ def sender_timeout(request: HttpRequest, seconds: float) -> Iterator[None]:
 
 
 def drain(request: HttpRequest) -> None:
-    """Read what is left of a body, within limits: a browser that cannot send all of it shows no answer."""
+    """Read and drop the rest of a body, within limits: a browser that cannot send all of it shows no answer."""
     left, deadline = DRAIN_LIMIT, time.monotonic() + DRAIN_TIME
     with sender_timeout(request, DRAIN_TIMEOUT), suppress(UnreadablePostError):
         while left > 0 and time.monotonic() < deadline and (block := request.read(2**16)):

@@ -31,12 +31,12 @@ class ArrivingFile(TemporaryUploadedFile):
 
 
 def remove_leftovers() -> int:
-    """Remove what is left of uploads whose web process died while they arrived; return how many."""
+    """Remove the files of uploads whose web process died while they arrived; return how many."""
     folder = incoming_folder()
     paths = [Path(entry) for entry in os.scandir(folder)] if folder.is_dir() else []
     removed = [path for path in paths if is_arriving(f"{INCOMING}/{path.name}") and remove_if_older(path, LEFTOVER_AGE)]
     for path in removed:
-        logger.info("removed what is left of a broken upload path=%s", path)
+        logger.info("removed an upload that broke off path=%s", path)
     return len(removed)
 
 
@@ -46,6 +46,6 @@ def remove_if_older(path: Path, age: float) -> bool:
         is_old = time.time() - path.stat().st_mtime > age
         if is_old:
             path.unlink()
-    except FileNotFoundError:  # Somebody was faster.
+    except FileNotFoundError:  # Another process removed or stored it.
         return False
     return is_old

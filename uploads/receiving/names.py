@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import PurePath
 
-LONGEST = 255  # characters
+LONGEST_NAME = 255  # characters
 JOINERS = "\u200c\u200d"  # Format characters that Persian, Indic scripts and emoji need.
 
 
@@ -24,7 +24,7 @@ def clean_name(raw: str) -> str:
 
 
 def looks_like(name: str, raw: str) -> bool:
-    """Tell whether a person would call the cleaned name the one that was given: a path or spaces are no difference."""
+    """Tell whether a person would take the cleaned name for the given one: a path or spaces make no difference."""
     last = unicodedata.normalize("NFC", raw.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
     return name == " ".join(last.split())
 
@@ -32,6 +32,6 @@ def looks_like(name: str, raw: str) -> bool:
 def shorten(name: str) -> str:
     """Cut the stem, not the extension."""
     extension = PurePath(name).suffix
-    if len(name) <= LONGEST or len(extension) > LONGEST // 2:
-        return name[:LONGEST].rstrip()
-    return name[: LONGEST - len(extension)].rstrip() + extension
+    if len(name) <= LONGEST_NAME or len(extension) > LONGEST_NAME // 2:
+        return name[:LONGEST_NAME].rstrip()
+    return name[: LONGEST_NAME - len(extension)].rstrip() + extension

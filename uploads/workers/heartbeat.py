@@ -27,7 +27,7 @@ FORGOTTEN = timedelta(days=1)
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
-    """All times are the database's: the clocks of several machines need not agree."""
+    """All times are the database's own, because the clocks of several machines need not agree."""
 
     def alive(self) -> Self:
         return self.filter(seen_at__gt=Now() - SILENCE)
@@ -36,10 +36,10 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         return self.filter(seen_at__lt=Now() - FORGOTTEN)
 
     def witnesses(self) -> Self:
-        """Keep those who could beat without a break for as long as others must be silent to be dead.
+        """Keep the live processes whose heartbeats have had no break for as long as it takes to count as dead.
 
-        After the database was away, or the machine stood still, all look dead that only could not say so: nobody is
-        declared dead where nobody was there to hear.
+        After the database was away, or the machine stood still, all processes look dead. Until one of them has been
+        alive again for SILENCE, none is declared dead.
         """
         return self.alive().filter(steady_since__lt=Now() - SILENCE)
 
@@ -50,13 +50,13 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
             self.create(pk=instance, role=role, seen_at=Now(), steady_since=Now())
 
     def ages(self) -> dict[str, float | None]:
-        """Return for each role the seconds since any process of it was heard of; None for never."""
+        """Return for each role the seconds since the last heartbeat of any of its processes; None for never."""
         ages = self.values_list("role").annotate(age=Now() - Max("seen_at"))
         return dict.fromkeys(Heartbeat.Role.values) | {role: age.total_seconds() for role, age in ages}
 
 
 class Heartbeat(models.Model):
-    """One process of a role, and when it was last heard of."""
+    """One process of a role, and when its last heartbeat came."""
 
     class Role(models.TextChoices):
         WORKER = "worker"
@@ -65,7 +65,7 @@ class Heartbeat(models.Model):
     instance = models.UUIDField(primary_key=True)
     role = models.CharField(max_length=10, choices=Role)
     seen_at = models.DateTimeField()
-    steady_since = models.DateTimeField(help_text="Since when it was heard of without a break.")
+    steady_since = models.DateTimeField(help_text="When its newest heartbeats without a break began.")
 
     objects = HeartbeatQuerySet.as_manager()
 

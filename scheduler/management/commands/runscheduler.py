@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
 
 def stop_on_signals(clock: BlockingScheduler) -> None:
-    """Stop the clock on SIGTERM and SIGINT, from a thread: a tick that is being sent is sent to its end first."""
+    """Stop the clock on SIGTERM and SIGINT, after the tick that it may be sending: a thread waits for that."""
 
     def stop(*args: object) -> None:
         if clock.running:

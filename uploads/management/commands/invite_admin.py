@@ -24,7 +24,7 @@ class Command(BaseCommand):
     help = "Makes an account that may do everything for ADMIN_EMAIL, and sends it a link to set its password."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run with each deploy: where somebody can administrate nothing happens, until then each run sends a link."""
+        """Send a link with each deploy until there is an administrator with a password; from then on do nothing."""
         if not settings.ADMIN_EMAIL:
             self.stdout.write("ADMIN_EMAIL is not set: nobody is invited.")
             return
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         self.send(user, link_for(user))
 
     def send(self, user: User, link: str) -> None:
-        """Mail the link, or write it where those who run the site can read it."""
+        """Mail the link, or print it where mail does not work."""
         words = MAIL.format(site=settings.SITE_URL, name=user.get_username(), link=link)
         if settings.MAIL_OFF:
             self.stdout.write(f"Mail is off: {settings.MAIL_OFF}. {user} sets the password here: {link}")
@@ -63,13 +63,13 @@ def refuse_without_key() -> None:
 
 
 def administrator_with_password() -> User | None:
-    """Return an active superuser with a password: who has removed the account of ADMIN_EMAIL wants it to stay away."""
+    """Return an active superuser with a password. The account of ADMIN_EMAIL may have been removed on purpose."""
     active = User.objects.filter(is_superuser=True, is_active=True).order_by("pk")
     return next((user for user in active if user.has_usable_password()), None)
 
 
 def account_of(email: str) -> User:
-    """Return the account with this address, made now where there is none; one that is there keeps its rights."""
+    """Return the account with this address, made now where there is none. An existing account keeps its rights."""
     user = User.objects.filter(Q(email__iexact=email) | Q(username__iexact=email)).first()
     return user or User.objects.create_superuser(username=email, email=email)
 

@@ -1,6 +1,6 @@
-"""The parser's process: it gets open files and answers with what its extractors read from them.
+"""The parser's process: it gets open files over a socket and answers with what its extractors read.
 
-It runs no Django and holds no connection; its environment is empty, its rights are taken away before the first file
+It runs no Django and holds no connection. Its environment is empty. Its rights are dropped before the first file
 comes, and all it can do with its answer is to write JSON to the one socket it has. Started by `sandbox.py` as
 `python -m uploads.metadata.sandbox.child MODULE ...`, the socket as its standard input.
 """
@@ -31,7 +31,7 @@ def main(modules: list[str]) -> None:
         if not request:
             return
         allow_more_cpu()
-        signal.alarm(int(WALL) + 5)  # Should the worker die meanwhile, nobody else would end a parser that sleeps.
+        signal.alarm(int(WALL) + 5)  # Ends a parser that sleeps while its worker has died.
         with open(descriptors[0], "rb") as file:
             file.seek(0)  # The position is the sender's.
             number, module = request.decode().split()
@@ -51,7 +51,7 @@ def read(extractor: Extractor, file: IO[bytes]) -> dict[str, Any]:
 
 
 def drop_rights() -> None:
-    """Leave only reading and thinking, and that within limits. See setrlimit(2)."""
+    """Give up root's rights, and set the limits of memory, files and processes. See setrlimit(2)."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)

@@ -27,7 +27,7 @@ class ParserUnavailable(Exception):
 
 
 class Children:
-    """Children to lend, the last one used first, so that a quiet worker keeps one."""
+    """Idle children to lend. The most recently used is lent first, so that a quiet worker uses only one."""
 
     def __init__(self) -> None:
         self.idle: list[Child] = []
@@ -40,7 +40,7 @@ class Children:
 
     @contextmanager
     def lend(self, modules: list[str]) -> Iterator[Child]:
-        """Lend a child; one that crashed is not lent again.
+        """Lend a child. After an exception it is ended and not lent again.
 
         Raises:
             ParserUnavailable: there is none to be had.

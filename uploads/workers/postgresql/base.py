@@ -1,8 +1,8 @@
 """Django's backend for PostgreSQL, which looks at a kept connection before it asks the server.
 
-With CONN_HEALTH_CHECKS Django sends a query before each request's, and each message's, first one: a third of the round
-trips that a worker makes for an upload. But a server that ends a connection says so: something can be read from it. One
-that vanished with its machine, or a firewall that forgot the connection, says nothing, so that quiet is trusted for
+With CONN_HEALTH_CHECKS Django sends a query of its own before the first query of each request and of each message. That
+is one of three round trips that a worker makes for an upload. A server that ends a connection makes it readable, which
+the process can see by itself. A server that vanished with its machine does not, so a quiet connection is trusted for
 some seconds only.
 """
 
