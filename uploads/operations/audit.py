@@ -20,7 +20,7 @@ from uploads.storage.paths import FOLDERS, is_ours, public_id_in
 
 DAY = 86_400  # seconds
 SETTLED = timedelta(minutes=2)  # Network storage may show a file to other machines only after a while.
-CHUNK = 2000  # rows
+ROWS_AT_ONCE = 2000
 FILE_IS_GONE = "The file is gone from the media mount. Upload it again."
 
 
@@ -55,7 +55,7 @@ def audit(*, with_digest: bool = False) -> Findings:
     refuse_without_media()
     findings = Findings()
     settled = Upload.objects.filter(created_at__lt=timezone.now() - SETTLED)
-    for upload in settled.order_by("pk").iterator(chunk_size=CHUNK):
+    for upload in settled.order_by("pk").iterator(chunk_size=ROWS_AT_ONCE):
         if mount.lacks(str(upload.file.name)):
             findings.missing.append(upload)
         elif with_digest and has_changed(upload):
@@ -95,7 +95,7 @@ def stored_files() -> Iterator[str]:
 
 
 def batches(paths: Iterator[str]) -> Iterator[list[str]]:
-    while batch := list(islice(paths, CHUNK)):
+    while batch := list(islice(paths, ROWS_AT_ONCE)):
         yield batch
 
 

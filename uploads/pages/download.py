@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from uploads.accounts.access import visible_upload
 from uploads.pages.errors import FileMissing
 
-POLICY = "default-src 'none'; sandbox"
+DOWNLOAD_POLICY = "default-src 'none'; sandbox"
 
 
 @require_safe
@@ -19,7 +19,7 @@ def upload_download(request: HttpRequest, public_id: uuid.UUID) -> HttpResponseB
     except FileNotFoundError as error:
         raise FileMissing(f"The file of “{upload.name}” is missing on the media mount.") from error
     response = FileResponse(file, as_attachment=True, filename=upload.name, content_type="application/octet-stream")
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-store"
     return response

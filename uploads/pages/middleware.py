@@ -11,7 +11,7 @@ from uploads.receiving.body import drain
 from uploads.workers.outage import AWAY, is_about_the_database
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
 frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 
 
@@ -20,7 +20,7 @@ def content_security_policy(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
         return response
 
     return middleware

@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 
 from uploads.models import Upload
 from uploads.models.upload import UploadQuerySet
+from uploads.workers.claims import DELIVERY_TIME
 
 logger = logging.getLogger(__name__)
 
-DELIVERY_TIME = timedelta(seconds=5)  # A message may be on its way for so long before it counts as lost.
 BATCH = 1000  # rows
 #: Suspects of a killed worker are retried one at a time, so far apart that the worker's restart lies between.
 RETRY_SPACING = timedelta(seconds=20)

@@ -10,11 +10,11 @@ from typing import Any
 
 from uploads.models import Upload
 
-CHUNK = 2000  # rows
+ROWS_AT_ONCE = 2000
 PLAIN_LIMIT = 2**20  # bytes; a larger CSV is compressed
 PACKED_LIMIT = 4 * 2**20  # bytes; a larger archive is not attached: as Base64 it is a mail of 6 MB
-ROW = 15  # bytes that each row takes at least: nothing compresses the 122 random bits of its id
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # A spreadsheet runs a cell that begins so. See OWASP, CSV Injection.
+LEAST_ROW = 15  # bytes that each row takes at least when compressed: its id has 122 random bits
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # A spreadsheet runs a cell that begins with one. See OWASP, CSV Injection.
 
 FIELDS = ["public_id", "name", "size", "content_type", "status", "error", "created_at", "processed_at", "metadata"]
 LIFTED = ["sha256", "width", "height"]  # metadata keys with a column of their own; the rest stays together as JSON
@@ -39,7 +39,7 @@ class Line:
 
 def csv_blocks() -> Iterator[bytes]:
     """Yield the CSV in blocks of UTF-8, the header first (RFC 4180)."""
-    rows = Upload.objects.order_by("-pk").values_list(*FIELDS).iterator(chunk_size=CHUNK)
+    rows = Upload.objects.order_by("-pk").values_list(*FIELDS).iterator(chunk_size=ROWS_AT_ONCE)
     line = Line()
     writer = csv.writer(line)
     writer.writerow(HEADER)
@@ -47,7 +47,7 @@ def csv_blocks() -> Iterator[bytes]:
     for row in rows:
         writer.writerow(harmless(cell) for cell in cells(row))
         lines.append(line.text)
-        if len(lines) == CHUNK:
+        if len(lines) == ROWS_AT_ONCE:
             yield "".join(lines).encode()
             lines.clear()
     yield "".join(lines).encode()
@@ -71,19 +71,19 @@ def harmless(cell: Any) -> Any:
 def attachment(files: int) -> Attachment | None:
     """Return the CSV of so many files, compressed above 1 MiB, or None where even so it is above 4 MiB.
 
-    As soon as the rest cannot fit it is given up; of a million files it is not begun, for which PostgreSQL would have
-    to collect all rows.
+    It stops as soon as the remaining rows cannot fit. For a million files it does not begin, because PostgreSQL would
+    collect all rows before it returns the first.
     """
-    if files * ROW > PACKED_LIMIT:
+    if files * LEAST_ROW > PACKED_LIMIT:
         return None
     plain, packed, written = io.BytesIO(), io.BytesIO(), 0
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0) as archive:
         for block in csv_blocks():
             archive.write(block)
-            written += CHUNK
+            written += ROWS_AT_ONCE
             if plain.tell() <= PLAIN_LIMIT:
                 plain.write(block)
-            if packed.tell() + (files - written) * ROW > PACKED_LIMIT:
+            if packed.tell() + (files - written) * LEAST_ROW > PACKED_LIMIT:
                 return None
     if plain.tell() <= PLAIN_LIMIT:
         return Attachment("uploads.csv", plain.getvalue(), "text/csv")

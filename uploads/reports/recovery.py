@@ -7,8 +7,8 @@ from django.conf import settings
 
 from scheduler.schedule import last_slot, next_slot
 from uploads.models import Report
+from uploads.workers.claims import DELIVERY_TIME
 
-DELIVERY_TIME = timedelta(seconds=5)  # A message may be on its way for so long before it counts as lost.
 BATCH = 100  # reports
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from uploads.workers.heartbeat import Heartbeat
 
 CLOCK_SKEW = timedelta(seconds=5)  # The clocks of two machines may differ by so much.
+DELIVERY_TIME = timedelta(seconds=5)  # A message may be on its way for so long before it counts as lost.
 Row = TypeVar("Row", bound="Claimed")
 
 

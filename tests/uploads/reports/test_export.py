@@ -67,7 +67,7 @@ def rows_come_as(monkeypatch: Any, *sizes: int) -> list[int]:
     def blocks() -> Iterator[bytes]:
         for size in sizes:
             read.append(size)
-            yield os.urandom(export.CHUNK * size)
+            yield os.urandom(export.ROWS_AT_ONCE * size)
 
     monkeypatch.setattr(export, "csv_blocks", blocks)
     return read
@@ -77,14 +77,14 @@ def rows_come_as(monkeypatch: Any, *sizes: int) -> list[int]:
 def test_a_csv_is_given_up_as_soon_as_it_cannot_fit(monkeypatch: Any, blocks: int, most: int) -> None:
     read = rows_come_as(monkeypatch, *[100] * blocks)
 
-    assert export.attachment(blocks * export.CHUNK) is None
+    assert export.attachment(blocks * export.ROWS_AT_ONCE) is None
     assert len(read) <= most
 
 
 def test_a_csv_that_fits_is_attached_though_it_begins_with_long_rows(monkeypatch: Any) -> None:
     rows_come_as(monkeypatch, *[200] * 5, *[30] * 17)
 
-    attachment = export.attachment(22 * export.CHUNK)
+    attachment = export.attachment(22 * export.ROWS_AT_ONCE)
 
     assert attachment is not None
     assert len(attachment.content) > 3_000_000
