@@ -1,20 +1,22 @@
-"""Receiving a form with files: Django's parser, made to notice what it would pass over in silence.
+"""Receiving a form with files: every part of it is kept, or the form is refused.
 
-As it comes, the parser accepts a body that ends early, skips a file called `..` and drops an unterminated last file.
+The parser is the package `multipart`. Django's own accepts a body that ends early, skips a file called `..` and a part
+whose header it cannot decode, and drops an unterminated last file, all in silence.
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from io import BufferedWriter
-from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest, QueryDict
-from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.request import UnreadablePostError
 from django.utils.datastructures import MultiValueDict
+from django.utils.http import parse_header_parameters
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from uploads.models import Upload
 from uploads.receiving import refusals
@@ -24,85 +26,43 @@ from uploads.receiving.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
 BLOCK = 2**18  # bytes of a file that are received and written at a time; gunicorn.conf.py knows it, too
-HEADER = 1024  # bytes of a part's header that may follow its delimiter
+MOST_PARTS = 1000  # in one form
+UNENCODED = ("7bit", "8bit", "binary")  # values of Content-Transfer-Encoding
 
 
-class Body:
-    """The request's body, which must be whole: as long as its Content-Length says, closed, and with all its parts.
+class FormData:
+    """What came in a form: text fields, and files that lie in the incoming folder."""
 
-    Delimiters are counted as they pass (RFC 2046, 5.1.1), because the parser skips a part whose header it cannot
-    decode. A field for files in which none was chosen comes as a part with an empty name.
-    """
-
-    def __init__(self, request: HttpRequest, length: int) -> None:
-        self.request = request
-        self.left = length
-        self.delimiter = b"\r\n--" + request.content_params.get("boundary", "").encode()  # type: ignore[union-attr]
-        self.kept = len(self.delimiter) + HEADER
-        self.tail = b"\r\n"  # The first delimiter may lack its line break.
-        self.delimiters = self.closed = self.unnamed = 0
-
-    def read(self, size: int) -> bytes:
-        block = self.request.read(size)
-        self.left -= len(block)
-        if not block and self.left > 0:
-            raise MultiPartParserError("The body ends before its Content-Length.")
-        seam = self.tail + block[: len(self.delimiter)]
-        if self.delimiter in block or self.delimiter in seam:
-            window = self.tail + block
-            self.delimiters += window.count(self.delimiter) - self.tail.count(self.delimiter)
-            self.closed += self.delimiter + b"--" in window
-            self.unnamed += window.count(b'filename=""')
-        self.tail = (self.tail + block[-self.kept :])[-self.kept :]
-        return block
-
-    def missing(self, parts: int) -> bool:
-        """Tell whether fewer parts were read than came. An unnamed one counted twice only makes this milder."""
-        return not self.closed or self.delimiters - 1 > parts + self.unnamed
-
-
-class FileHandler(TemporaryFileUploadHandler):
-    """Writes each file to the media mount, where saving it is a rename.
-
-    It is written in whole blocks: the parser's pieces end anywhere, and as they come they take half as long again.
-    There is one such block at a time, however many files there are.
-    """
-
-    chunk_size = BLOCK
-
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        FileUploadHandler.new_file(self, *args, **kwargs)  # Not the parent's, which makes a file of its own.
-        self.file = ArrivingFile(self.file_name, self.content_type, 0, self.charset, self.content_type_extra)
-        self.writer = BufferedWriter(self.file.raw, BLOCK)
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        self.writer.write(raw_data)
-
-    def file_complete(self, file_size: int) -> "UploadedFile[bytes] | None":
-        self.writer.detach()  # Writes what it holds, and leaves the file open.
-        return super().file_complete(file_size)
-
-    def upload_interrupted(self) -> None:
-        raise MultiPartParserError("The last file has no end.")
-
-    def discard(self) -> None:
-        """Remove the file that was being written."""
-        if file := getattr(self, "file", None):
-            file.close()
-
-
-class Parser(MultiPartParser):
-    """Keeps every file part that has a name, under a name that is safe to show."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self) -> None:
+        self.fields = QueryDict(mutable=True)
+        self.files: MultiValueDict[str, UploadedFile[bytes]] = MultiValueDict()
+        self.arriving = ExitStack()  # Closes the files, which removes them.
         self.renamed: list[tuple[str, str]] = []
+        self.files_left = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        self.text_left = settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # bytes
 
-    def sanitize_file_name(self, file_name: str) -> str:
-        name = clean_name(file_name)
-        if not looks_like(name, file_name):
-            self.renamed.append((file_name, name))
-        return name
+    def add_text(self, field: str, content: Iterator[bytes]) -> None:
+        text = bytearray()
+        for piece in content:
+            text += piece
+            self.text_left -= len(piece)
+            if self.text_left < 0:
+                raise refusals.too_much_text()
+        self.fields.appendlist(field, text.decode(errors="replace"))
+
+    def add_file(self, field: str, given: str, content: Iterator[bytes]) -> None:
+        self.files_left -= 1
+        if self.files_left < 0:
+            raise refusals.too_many_files()
+        name = clean_name(given)
+        if not looks_like(name, given):
+            self.renamed.append((given, name))
+        file = self.arriving.enter_context(ArrivingFile(name))
+        writer = BufferedWriter(file.raw, BLOCK)  # One at a time, however many files there are. It writes whole blocks.
+        file.size = sum(map(writer.write, content))
+        writer.detach()  # Writes the rest and leaves the file open.
+        file.seek(0)
+        self.files.appendlist(field, file)
 
 
 def receive(request: HttpRequest) -> list[tuple[str, str]]:
@@ -113,38 +73,67 @@ def receive(request: HttpRequest) -> list[tuple[str, str]]:
     """
     length = content_length(request)
     try:
+        if Upload.objects.are_out_of_reach():
+            raise OSError(errno.ENODEV, "the media mount is away")
+        incoming_folder().mkdir(parents=True, exist_ok=True)
         with sender_timeout(request, SENDER_TIMEOUT):
-            return receive_whole(request, length)
-    except TooManyFilesSent as error:
-        raise refusals.too_many_files() from error
-    except (RequestDataTooBig, TooManyFieldsSent) as error:
-        raise refusals.too_much_text() from error
-    except (MultiPartParserError, UnreadablePostError) as error:
+            form = read_form(request, length)
+    except (MultipartError, UnreadablePostError) as error:
         raise refusals.broken_form() from error
     except OSError as error:
         raise refusals.storage_failed(error) from error
-
-
-def receive_whole(request: HttpRequest, length: int) -> list[tuple[str, str]]:
-    if Upload.objects.are_out_of_reach():
-        raise OSError(errno.ENODEV, "the media mount is away")
-    incoming_folder().mkdir(parents=True, exist_ok=True)
-    body, handler = Body(request, length), FileHandler(request)
-    parser = Parser(request.META, body, [handler], request.encoding)
-    post, files = parse(parser, handler)
     # As Django REST framework does: what reads the form later, the CSRF check first, finds it parsed.
-    request._post, request._files = post, files  # type: ignore[attr-defined]
-    if body.missing(sum(len(values) for part in (post, files) for _, values in part.lists())):
-        raise MultiPartParserError("A part is missing.")
-    return parser.renamed
+    request._post, request._files = form.fields, form.files  # type: ignore[attr-defined]
+    return form.renamed
 
 
-def parse(parser: Parser, handler: FileHandler) -> tuple[QueryDict, "MultiValueDict[str, UploadedFile[bytes]]"]:
+def read_form(request: HttpRequest, length: int) -> FormData:
+    form = FormData()
+    with form.arriving:
+        for part, content in read_parts(request, length):
+            if given := file_name(part):
+                form.add_file(part.name, given, content)
+            else:  # Also a field for files in which none was chosen: its file name is empty.
+                form.add_text(part.name, content)
+        form.arriving.pop_all()  # The form is whole, so the files stay.
+    return form
+
+
+def read_parts(request: HttpRequest, length: int) -> Iterator[tuple[MultipartSegment, Iterator[bytes]]]:
+    """Yield each part of the body with its content, which must be read before the next part.
+
+    Raises:
+        MultipartError: the body breaks off or is not a form (RFC 7578).
+    """
+    # Not its strict mode, which refuses a whole body where a block happens to end before the last line break.
+    boundary = (request.content_params or {}).get("boundary", "")
+    parser = PushMultipartParser(boundary, length, max_segment_count=MOST_PARTS)
+    events = parser.parse_blocking(partial(read_block, request), BLOCK)
+    for part in events:
+        if not part.name or part.header("Content-Transfer-Encoding", "binary").lower() not in UNENCODED:
+            raise MultipartError("A part has no name or is encoded.")
+        yield part, iter(events.__next__, None)  # The parser marks the end of a part with None.
+
+
+def read_block(request: HttpRequest, size: int) -> bytes:
+    block = request.read(size)
+    if size and not block:  # The parser would not mind if the last part had come.
+        raise MultipartError("The body ends before its Content-Length.")
+    return block
+
+
+def file_name(part: MultipartSegment) -> str:
+    """Return a file's name as it was given, or an empty text where the part is no file.
+
+    The parser reads names as browsers send them; Django reads those of RFC 5987 (`filename*`) and unusual spellings.
+    """
+    disposition = part["Content-Disposition"]
+    if part.filename is not None and "filename*" not in disposition:
+        return str(part.filename)
     try:
-        return parser.parse()
-    except BaseException:
-        handler.discard()
-        raise
+        return parse_header_parameters(disposition)[1].get("filename", "")
+    except ValueError as error:
+        raise MultipartError("A file name cannot be decoded.") from error
 
 
 def content_length(request: HttpRequest) -> int:

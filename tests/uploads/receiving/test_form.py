@@ -109,6 +109,24 @@ def test_a_name_with_markup_is_shown_as_text(client: Client) -> None:
     assert "<script>alert" not in page
 
 
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('filename="say %22hi%22%0D%0A 100% %41.txt"', 'say "hi" 100% %41.txt'),
+        (r'filename="say \"hi\".txt"', 'say "hi".txt'),
+        ('filename="日本語.txt"', "日本語.txt"),
+        ("filename=plain.txt", "plain.txt"),
+        ("filename=日本語.txt", "日本語.txt"),
+        ("filename=\"plain.txt\"; filename*=UTF-8''%C3%BCber.txt", "über.txt"),
+    ],
+    ids=["as browsers escape", "with backslashes", "UTF-8", "unquoted", "unquoted UTF-8", "RFC 5987"],
+)
+def test_a_name_is_read_in_whatever_way_it_is_written(client: Client, disposition: str, name: str) -> None:
+    client.post("/", named(disposition.encode()) + b"--frontier--\r\n", content_type=FORM)
+
+    assert Upload.objects.get().name == name
+
+
 def test_a_name_that_is_not_in_utf_8_loses_no_file(client: Client) -> None:
     body = named(b'filename="plain.txt"') + named(b'filename="\xfcber.txt"') + b"--frontier--\r\n"
 

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from uploads.receiving.names import JOINERS, LONGEST, clean_name, looks_like
+from uploads.receiving.names import JOINERS, LONGEST_NAME, clean_name, looks_like
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_letters_that_a_dropped_character_kept_apart_are_composed_too():
 def test_a_long_name_keeps_its_extension(extension):
     cleaned = clean_name("a" * 400 + extension)
 
-    assert len(cleaned) == LONGEST
+    assert len(cleaned) == LONGEST_NAME
     assert cleaned.startswith("aaa")
     assert cleaned.endswith(extension)
 
 
 @pytest.mark.parametrize("raw", ["a" * 400, "a." + "x" * 400, "." + "x" * 400, "﷽" * 400, "😀" * 400])
 def test_a_long_name_without_a_short_extension_is_cut(raw):
-    assert clean_name(raw) == raw[:LONGEST]
+    assert clean_name(raw) == raw[:LONGEST_NAME]
 
 
-@pytest.mark.parametrize("raw", ["a" * (LONGEST - 1) + " b", "a" * (LONGEST - 5) + " b.txt"])
+@pytest.mark.parametrize("raw", ["a" * (LONGEST_NAME - 1) + " b", "a" * (LONGEST_NAME - 5) + " b.txt"])
 def test_a_cut_leaves_no_space_at_the_end(raw):
     cleaned = clean_name(raw)
 
@@ -106,10 +106,10 @@ def test_a_cut_leaves_no_space_at_the_end(raw):
 
 
 def test_a_name_of_the_greatest_length_is_not_cut():
-    name = "a" * (LONGEST - 4) + ".txt"
+    name = "a" * (LONGEST_NAME - 4) + ".txt"
 
     assert clean_name(name) == name
-    assert len(clean_name("a" + name)) == LONGEST
+    assert len(clean_name("a" + name)) == LONGEST_NAME
 
 
 def random_names(count):
@@ -128,7 +128,7 @@ def test_no_name_whatever_comes_out_unsafe():
     for raw in random_names(1500):
         cleaned = clean_name(raw)
 
-        assert 1 <= len(cleaned) <= LONGEST, ascii(raw)
+        assert 1 <= len(cleaned) <= LONGEST_NAME, ascii(raw)
         assert cleaned not in (".", ".."), ascii(raw)
         assert not set(cleaned) & set("/\\\n\r\t"), ascii(raw)
         wrong = {c for c in cleaned if c not in JOINERS and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn")}

@@ -14,7 +14,7 @@ from django.test import Client
 
 from tests.servers import Running, wait_for, web
 from uploads.models import Upload
-from uploads.receiving.multipart import Body, receive
+from uploads.receiving.multipart import receive
 
 pytestmark = pytest.mark.django_db
 FORM = "multipart/form-data; boundary=frontier"
@@ -45,14 +45,14 @@ def sentence_of(response: Any) -> str:
 
 
 @pytest.mark.parametrize("size", [*range(1, 80), 2**16])
-def test_a_delimiter_is_seen_wherever_a_block_ends(rf: Any, size: int) -> None:
-    form = part() + part(b"x" * 50, name="b.txt") + END
-    body = Body(rf.generic("POST", "/", form, content_type=FORM), len(form))
+def test_a_delimiter_is_seen_wherever_a_block_ends(rf: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("uploads.receiving.multipart.BLOCK", size)
+    request = rf.generic("POST", "/", part() + part(b"x" * 50, name="b.txt") + END, content_type=FORM)
 
-    while body.read(size):
-        pass
+    receive(request)
 
-    assert (body.delimiters, bool(body.closed)) == (3, True)
+    assert [file.read() for file in request.FILES.getlist("file")] == [b"content", b"x" * 50]
+    request.close()
 
 
 BROKEN = {
@@ -62,6 +62,10 @@ BROKEN = {
     "no end of the last file": part() + part(name="b.txt", content=b"x" * 200_000)[:-2],
     "end in the header of the last file": part() + part(name="b.txt")[:40],
     "base64 that is none": part().replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n!", 1) + END,
+    "a part without a name": part() + part().replace(b' name="file";', b"") + END,
+    "more parts than any form has": b'--frontier\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 1000
+    + part()
+    + END,
     "endless header": b'--frontier\r\nContent-Disposition: form-data; name="file"; filename="' + b"x" * 9999,
 }
 
