@@ -115,6 +115,10 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# Browsers send the cookies of every port of a host. With Django's names another site on localhost would be logged out.
+SESSION_COOKIE_NAME = "tallybox_session"
+CSRF_COOKIE_NAME = "tallybox_csrf"
+MESSAGE_STORAGE = "uploads.pages.messages.MessageStorage"
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # Whether subdomains follow is the domain owner's business, not this site's.
     "security.W021",  # So is the browsers' preload list.

@@ -56,8 +56,10 @@ def pages(views: str) -> dict[str, Any]:
 def browser_of(visitor: uuid.UUID) -> Any:
     from django.test import Client
 
+    from uploads.accounts.visitors import COOKIE
+
     client = Client(SERVER_NAME="127.0.0.1")
-    client.cookies["visitor"] = signing.get_cookie_signer(salt="visitor").sign(str(visitor))
+    client.cookies[COOKIE] = signing.get_cookie_signer(salt=COOKIE).sign(str(visitor))
     return client
 
 

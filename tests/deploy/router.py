@@ -29,7 +29,7 @@ class Browser:
         return self.send("GET", address, b"", **headers)
 
     def post(self, address: str, fields: dict[str, Any], **headers: str) -> tuple[int, bytes, str]:
-        token = self.cookies["csrftoken"].value
+        token = self.cookies["tallybox_csrf"].value
         body = encode_multipart(BOUNDARY, {**fields, "csrfmiddlewaretoken": token})
         return self.send(
             "POST", address, body, **{"Content-Type": MULTIPART_CONTENT, "Origin": f"https://{self.host}", **headers}

@@ -154,12 +154,12 @@ def test_a_person_logs_in_and_out() -> None:
     client = Client(enforce_csrf_checks=True)
     page = client.get("/", follow=True)
     form = {"username": "ada", "password": "correct horse", "next": page.context["next"]}
-    token = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+    token = {"csrfmiddlewaretoken": client.cookies["tallybox_csrf"].value}
 
     wrong = client.post("/login/", {**form, **token, "password": "wrong"})
     right = client.post("/login/", {**form, **token})
     inside = client.get("/")
-    out = client.post("/logout/", {"csrfmiddlewaretoken": client.cookies["csrftoken"].value})
+    out = client.post("/logout/", {"csrfmiddlewaretoken": client.cookies["tallybox_csrf"].value})
 
     assert "Please enter a correct username and password" in wrong.content.decode()
     assert (right.status_code, right["Location"]) == (302, "/")

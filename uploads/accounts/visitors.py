@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
-COOKIE = "visitor"
+COOKIE = "tallybox_visitor"
 AGE = timedelta(days=90)  # from the last upload
 
 

@@ -27,7 +27,7 @@ def browser() -> Client:
 
 
 def test_a_browser_with_the_token_of_the_form_may_send(browser: Client) -> None:
-    form = {"file": text_file(), "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+    form = {"file": text_file(), "csrfmiddlewaretoken": browser.cookies["tallybox_csrf"].value}
 
     response = browser.post("/", form, headers={"Origin": "http://testserver"})
 
@@ -52,7 +52,7 @@ def test_a_program_that_keeps_the_cookies_sees_what_it_sent_and_sends_more() -> 
 
 def test_with_a_session_a_program_counts_as_a_browser(browser: Client, admin_user: Any) -> None:
     browser.force_login(admin_user)
-    del browser.cookies["csrftoken"]
+    del browser.cookies["tallybox_csrf"]
 
     assert browser.post("/", {"file": text_file()}, headers=JSON).status_code == 403
     assert Upload.objects.count() == 0
@@ -79,7 +79,7 @@ def test_a_request_that_names_an_origin_is_no_program(origin: str) -> None:
 
 
 def test_a_foreign_page_cannot_send_with_the_token_of_ours(browser: Client) -> None:
-    form = {"file": text_file(), "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+    form = {"file": text_file(), "csrfmiddlewaretoken": browser.cookies["tallybox_csrf"].value}
 
     response = browser.post("/", form, headers={"Origin": "https://elsewhere.example"})
 
