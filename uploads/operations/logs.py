@@ -1,0 +1,48 @@
+"""What the log says of requests for a host that is not in ALLOWED_HOSTS."""
+
+import logging
+import mmap
+import struct
+import time
+from collections.abc import Callable
+
+MINUTE = 60.0  # seconds
+LONGEST_HOST = 253  # Characters of a domain name (RFC 1035); a client may send thousands.
+
+
+class RefusedHosts(logging.Filter):
+    """Lets one record a minute pass, of all the web processes together, and makes a line without traceback of it.
+
+    A wrong ALLOWED_HOSTS refuses every request, so the log must say it; scanners ask for made-up hosts all day, so it
+    must not say it each time. gunicorn loads the settings before it forks: the moment of the last line lies in memory
+    that its processes share.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.clock = clock
+        self.last_line = mmap.mmap(-1, struct.calcsize("d"))
+        self.remember(clock() - MINUTE)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is to be logged; change it where it is."""
+        now = self.clock()
+        (last_line,) = struct.unpack("d", self.last_line[:])
+        if now - last_line < MINUTE:
+            return False
+        self.remember(now)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg = "request refused host=%s: it is not in ALLOWED_HOSTS (logged once a minute)"
+        record.args = (host_of(record),)
+        record.exc_info = None
+        return True
+
+    def remember(self, moment: float) -> None:
+        self.last_line[:] = struct.pack("d", moment)
+
+
+def host_of(record: logging.LogRecord) -> str:
+    """Return the host that was asked for, on one line and in quotes, as the client has written it."""
+    request = getattr(record, "request", None)
+    host = request.META.get("HTTP_HOST", "") if request else ""
+    return repr(host[:LONGEST_HOST])
