@@ -1,7 +1,7 @@
-"""What Upsun tells a container, as values of our own variables. See https://docs.upsun.com/development/variables.html.
+"""Translates the variables of Upsun into Tallybox's own. See https://docs.upsun.com/development/variables.html.
 
-Does nothing anywhere else: `PLATFORM_APPLICATION_NAME` is set by the platform only. While the app is being built there
-are no services, no routes and no environment yet; `PLATFORM_ENVIRONMENT` is set from then on.
+Anywhere else this module changes nothing: only the platform sets `PLATFORM_APPLICATION_NAME`. A build has neither
+services nor routes; the platform sets `PLATFORM_ENVIRONMENT` for deploy hooks and running containers only.
 """
 
 import base64
@@ -10,13 +10,16 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-DATABASE, REDIS = "POSTGRESQL", "REDIS"  # The relationships of .upsun/config.yaml, as their variables begin.
+DATABASE, REDIS = "POSTGRESQL", "REDIS"  # A relationship's variables begin with its name in .upsun/config.yaml.
 NO_DATABASE = "postgres://nobody@the-build-has-no-database.invalid/none"
 NO_MAIL = "dummymail://"
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that are set, for those that are not what the platform says, and over all the safeguards."""
+    """Merge three sources; a later one wins: the platform's values, what a person has set, safeguards for previews.
+
+    A variable that is empty counts as unset.
+    """
     plain = {name: value for name, value in environ.items() if value}
     if "PLATFORM_APPLICATION_NAME" not in plain:
         return plain
@@ -28,15 +31,19 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
-    """Tell the platform's URL of a relationship, whose scheme is its own affair, from one that a person has set."""
+    """Tell whether a URL leads to the relationship's own host: then the platform has set it, not a person.
+
+    Its scheme need not be one that redis-py reads, so the URL is built anew from the relationship's other variables.
+    """
     host = environ.get(f"{variable.removesuffix('_URL')}_HOST")
     return bool(host) and urlsplit(environ.get(variable, "")).hostname == host
 
 
 def at_run(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the platform's values for a deploy hook or a running container."""
     return {
         "SECRET_KEY": secret_key(environ),
-        # Also with DEBUG, which loosens them elsewhere: a preview has copies of production's files and names.
+        # Elsewhere DEBUG switches these two off. Not here: a preview holds copies of production's files and names.
         "LOGIN_REQUIRED": "1",
         "HTTPS": "1",
         **services(environ),
@@ -46,7 +53,7 @@ def at_run(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def services(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the URLs that nobody has set: who has servers elsewhere needs no relationships."""
+    """Return the URLs of database and Redis. Where a person has set a URL, that relationship may be missing."""
     urls = {}
     if "DATABASE_URL" not in environ:
         urls["DATABASE_URL"] = f"postgres://{address(environ, DATABASE)}/{quote(environ.get(f'{DATABASE}_PATH', ''))}"
@@ -56,18 +63,21 @@ def services(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def secret_key(environ: Mapping[str, str]) -> str:
-    """Return a key of this environment's own: a preview has production's accounts, so that with one key a link or a
-    session made in a preview would open production.
+    """Return a key that no other environment of the project has, or an empty text where the platform gives no entropy.
 
-    It is no secret from people with a shell in a preview: one entropy serves the whole project. Against them
-    production has a SECRET_KEY of its own (docs/upsun.md).
+    A preview has copies of production's accounts. With the same key a session or a password link made in the preview
+    would open production. People with a shell in a preview can still compute production's key, because all environments
+    share the project's entropy; a SECRET_KEY set for production alone prevents that (docs/upsun.md).
     """
     entropy = environ.get("PLATFORM_PROJECT_ENTROPY")
     return f"{entropy}:{environ['PLATFORM_ENVIRONMENT']}" if entropy else ""
 
 
 def address(environ: Mapping[str, str], relationship: str) -> str:
-    """Return `user:password@host:port` of a service, the user only where it has one, or end the process without it."""
+    """Return a service's `user:password@host:port`, or `host:port` where it has no login.
+
+    Without the relationship end the process with a line that names it.
+    """
     user, password, host, port = (
         environ.get(f"{relationship}_{part}", "") for part in ("USERNAME", "PASSWORD", "HOST", "PORT")
     )
@@ -81,7 +91,10 @@ def address(environ: Mapping[str, str], relationship: str) -> str:
 
 
 def site(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return where the site is reached, from the routes that lead to an app; others redirect, or are HTTP twins."""
+    """Return hosts, origins, address and sender from the routes that lead to an app; nothing where none is HTTPS.
+
+    Routes that redirect are left out. The primary route comes first and is the site's address.
+    """
     routes = json.loads(base64.b64decode(environ.get("PLATFORM_ROUTES", "")) or "{}")
     ours = {url: route for url, route in routes.items() if route["type"] == "upstream"}
     secure = sorted((url for url in ours if url.startswith("https:")), key=lambda url: not ours[url].get("primary"))
@@ -98,7 +111,7 @@ def site(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def mail(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the mail server, or that there is none and why."""
+    """Return recipients and the platform's mail server, or that mail is off and why."""
     recipients = {"REPORT_RECIPIENTS": environ.get("ADMIN_EMAIL", "")}
     if host := environ.get("PLATFORM_SMTP_HOST"):
         return {**recipients, "EMAIL_URL": f"smtp://{host}:25"}
@@ -107,10 +120,11 @@ def mail(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what wins over a person's variables: a preview inherits production's, with copies of its data.
+    """Return the values that win over a person's variables, because a preview inherits those from production.
 
-    The messages in its copy of Redis are production's and stay unread; the addresses in its copy of the database are
-    real people's and get no mail. Where nobody is named, the default recipient gets none.
+    Each environment has its own Redis namespace: the messages in a preview's copy of Redis are production's and stay
+    unread. Mail is off in a preview unless its branch is named, because the addresses in its copy of the database are
+    those of real people. Mail is also off where neither ADMIN_EMAIL nor REPORT_RECIPIENTS names a recipient.
     """
     namespace = {"REDIS_NAMESPACE": f"dramatiq-{environ['PLATFORM_ENVIRONMENT']}"}
     if is_preview(environ) and not may_mail_from_previews(environ):
@@ -122,17 +136,23 @@ def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_preview(environ: Mapping[str, str]) -> bool:
+    """Tell whether this is no production environment; without a type it counts as a preview."""
     return environ.get("PLATFORM_ENVIRONMENT_TYPE") != "production"
 
 
 def may_mail_from_previews(environ: Mapping[str, str]) -> bool:
-    """Tell whether this very branch was named: a mere switch would be inherited by the branches made from it."""
+    """Tell whether MAIL_FROM_PREVIEWS names this branch.
+
+    It is no switch, because the branches made from this one inherit its value.
+    """
     return branch(environ) in environ.get("MAIL_FROM_PREVIEWS", "").split(",")
 
 
 def branch(environ: Mapping[str, str]) -> str:
+    """Return the branch's name, or the environment's where the platform names no branch."""
     return environ.get("PLATFORM_BRANCH") or environ["PLATFORM_ENVIRONMENT"]
 
 
 def no_mail(reason: str) -> dict[str, str]:
+    """Return the values that switch mail off; the reason is shown to people."""
     return {"EMAIL_URL": NO_MAIL, "MAIL_OFF": reason}
