@@ -8,19 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from environment import upsun
+from environment.mail import parse_address, parse_email, parse_mailbox, parse_mailboxes
+from environment.servers import parse_database, parse_redis
+from environment.sites import parse_hosts, parse_origins, parse_site
 from environment.values import (
-    parse_address,
-    parse_addresses,
     parse_choice,
-    parse_database,
-    parse_email,
     parse_folder,
-    parse_hosts,
+    parse_key,
     parse_namespace,
-    parse_origins,
     parse_port,
-    parse_redis,
-    parse_site,
     parse_size,
     parse_socket,
     parse_switch,
@@ -35,29 +31,47 @@ environment = Environment(upsun.variables(os.environ))
 read = environment.read
 
 
-def read_secret_key() -> str:
-    """Return the key, or an empty text where there is none: the worker and the scheduler sign nothing."""
-    generated = VAR_DIR / "secret-key"
-    return environment.variables.get("SECRET_KEY") or (generated.read_text() if generated.is_file() else "")
+def generated_key() -> str:
+    """Return the key that `runall` has made, or an empty text where there is none: only web needs one."""
+    try:
+        return (VAR_DIR / "secret-key").read_text()
+    except OSError:
+        return ""
 
 
 SWITCH = "1 or 0"
-ADDRESSES = "mail addresses separated by commas"
-SITE = "an address such as https://files.example.com"
+MAILBOX = "name@example.com or Name <name@example.com>"
 
 # The site ------------------------------------------------------------------------------------------------------
 
 DEBUG = read("DEBUG", "0", parse_switch, SWITCH)
-SECRET_KEY = read_secret_key()
+SECRET_KEY = read("SECRET_KEY", generated_key(), parse_key, "50 or more random characters, the same for every process")
 PORT = read("PORT", "8000", parse_port, "a port from 1 to 65535")
 SOCKET = read(
     "SOCKET", "", parse_socket, "the whole path of a Unix socket in a folder that is there, at most 107 bytes long"
 )
 HTTPS = read("HTTPS", "0" if DEBUG else "1", parse_switch, SWITCH)
 LOGIN_REQUIRED = read("LOGIN_REQUIRED", "0" if DEBUG else "1", parse_switch, SWITCH)
-SITE_URL = read("SITE_URL", f"http://127.0.0.1:{PORT}", parse_site, SITE)
-ALLOWED_HOSTS = read("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", parse_hosts, "host names separated by commas")
-CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", "", parse_origins, f"{SITE}, several separated by commas")
+SITE_URL = read(
+    "SITE_URL",
+    f"http://127.0.0.1:{PORT}",
+    parse_site,
+    "scheme and host such as https://files.example.com, without a path",
+)
+ALLOWED_HOSTS = read(
+    "ALLOWED_HOSTS",
+    "localhost,127.0.0.1,[::1]",
+    parse_hosts,
+    "host names separated by commas, without scheme and port: files.example.com, [::1], .example.com for a domain with "
+    "all below it, * for any",
+)
+CSRF_TRUSTED_ORIGINS = read(
+    "CSRF_TRUSTED_ORIGINS",
+    "",
+    parse_origins,
+    "origins separated by commas, with scheme and without path: https://files.example.com, https://*.example.com, "
+    "https://files.example.com:8443",
+)
 
 ROOT_URLCONF = "urls"
 ADMIN_EMAIL = read("ADMIN_EMAIL", "", parse_address, "one mail address")
@@ -147,8 +161,9 @@ DATABASES = {
     "default": read(
         "DATABASE_URL",
         f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
-        partial(parse_database, folder=BASE_DIR),
-        "postgres://user:password@host:port/name, or sqlite:////folder/file with SQLite 3.35 or newer",
+        partial(parse_database, base=BASE_DIR, own_folder=VAR_DIR),
+        "postgres://user:password@host:port/name (in user and password write %40 for @, %2F for /, %25 for %), or "
+        "sqlite:////folder/file in a folder that exists, with SQLite 3.35 or newer",
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -159,7 +174,13 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Messages to the workers ---------------------------------------------------------------------------------------
 
-REDIS_URL = read("REDIS_URL", "redis://127.0.0.1:6379/0", parse_redis, "redis://host:port/0, rediss:// or unix://")
+REDIS_URL = read(
+    "REDIS_URL",
+    "redis://127.0.0.1:6379/0",
+    parse_redis,
+    "redis://:password@host:port/0, rediss:// with the same, or unix:///folder/socket (in a password write %23 for #, "
+    "%2F for /, %3F for ?, %25 for %)",
+)
 REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", parse_namespace, "letters, digits and any of . : _ -")
 DRAMATIQ_BROKER = {
     "BROKER": "uploads.workers.broker.Broker",
@@ -181,19 +202,15 @@ REPORT_SCHEDULE = read(
     "REPORT_SCHEDULE", "60", parse_schedule, "seconds between reports, or a cron line such as 0 8 * * mon-fri"
 )
 REPORT_WHEN = read("REPORT_WHEN", "always", parse_choice("always", "changed"), "always or changed")
-REPORT_RECIPIENTS = read("REPORT_RECIPIENTS", "reports@localhost", parse_addresses, ADDRESSES)
-DEFAULT_FROM_EMAIL = read(
-    "DEFAULT_FROM_EMAIL", "tallybox@localhost", lambda value: parse_addresses(value)[0], ADDRESSES
-)
-
+REPORT_RECIPIENTS = read("REPORT_RECIPIENTS", "reports@localhost", parse_mailboxes, f"{MAILBOX}, separated by commas")
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", "tallybox@localhost", parse_mailbox, MAILBOX)
 EMAIL = read(
     "EMAIL_URL",
     "consolemail://",
     parse_email,
-    "consolemail://, dummymail://, or smtp://user:password@host:port; smtp+tls:// and smtp+ssl:// encrypt",
+    "consolemail://, dummymail://, smtp://host:port or smtp://user:password@host:port, both in ASCII, with %25 for "
+    "each % and %3A for a colon in the user; smtp+tls:// is STARTTLS, smtps:// and smtp+ssl:// are TLS from the start",
 )
-if EMAIL["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend":
-    EMAIL["EMAIL_BACKEND"] = "uploads.reports.console.EmailBackend"
 EMAIL_TIMEOUT = 10  # seconds
 vars().update(EMAIL)
 # Why no mail is sent at all, for people; empty where it is.

@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         return
     if config.option.help or config.option.collectonly:
-        database, broker = "sqlite:///:memory:", "redis://127.0.0.1:1/0"
+        database, broker = "sqlite:///nothing-is-run.sqlite3", "redis://127.0.0.1:1/0"
     else:
         valkey = Valkey()
         servers.append(valkey)

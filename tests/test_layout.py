@@ -35,7 +35,7 @@ def test_pythons_own_module_site_still_wins(tmp_path, monkeypatch):
         folder=tmp_path,
         PYTHONPATH=os.environ["PYTHONPATH"],
         DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3",
-        SECRET_KEY="for-this-test",
+        SECRET_KEY="for-this-test" * 4,
         DJANGO_SETTINGS_MODULE="settings",
     )
 
@@ -60,7 +60,7 @@ def test_commands_work_from_another_folder(tmp_path):
         *(sys.executable, str(ROOT / "manage.py"), "check"),
         folder=tmp_path,
         DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3",
-        SECRET_KEY="for-this-test",
+        SECRET_KEY="for-this-test" * 4,
     )
 
     assert (result.returncode, result.stderr) == (0, "")

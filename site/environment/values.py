@@ -1,136 +1,106 @@
-"""What may stand in an environment variable: each function returns the value, or raises ValueError and the like."""
+"""Plain values of environment variables. Each function returns the value, or raises ValueError for what it refuses."""
 
 import os
 import re
-import sqlite3
 from collections.abc import Callable
-from email.utils import parseaddr
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import urlsplit
 
-import environ
-from django.core.validators import validate_email
-from redis import ConnectionPool
-
+SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-def fail(value: str) -> NoReturn:
-    raise ValueError(value)
+LARGEST_SIZE = 2**63 - 1  # Bytes that the database's column for a size can hold.
+SHORTEST_KEY = 50  # Characters, as Django's check security.W009 wants them.
+LONGEST_SOCKET = 107  # Bytes of a Unix socket's path (unix(7)).
 
 
 def parse_switch(value: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}[
-        value.lower()
-    ]
+    """Return whether a switch is on. Everything but 1, 0 and the words for them is refused."""
+    if value.lower() not in SWITCHES:
+        raise ValueError(value)
+    return SWITCHES[value.lower()]
+
+
+def parse_choice(*choices: str) -> Callable[[str], str]:
+    """Return a function that returns one of the choices and refuses all else."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(value)
+        return value
+
+    return parse
+
+
+def parse_key(value: str) -> str:
+    """Return a key for signing, or an empty text where there is none. A short key is refused."""
+    if 0 < len(value) < SHORTEST_KEY:
+        raise ValueError("too short")
+    return value
 
 
 def parse_size(value: str) -> int:
-    """Return bytes; `5GiB`, `250 MB` and plain numbers are understood."""
-    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", value)
-    if not match or not int(match[1]):
+    """Return bytes: `5GiB`, `250 MB` and plain numbers are understood. Zero, and more than 8 EiB, is refused."""
+    match = re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]*)", value)
+    if not match or match[2].upper() not in UNITS:
         raise ValueError(value)
-    return int(match[1]) * UNITS[match[2].upper()]
+    size = int(match[1]) * UNITS[match[2].upper()]
+    if not 0 < size <= LARGEST_SIZE:
+        raise ValueError(value)
+    return size
 
 
 def parse_port(value: str) -> int:
-    if not 0 < int(value) < 65536:
+    """Return a port's number from 1 to 65535."""
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
         raise ValueError(value)
     return int(value)
 
 
-def parse_socket(value: str) -> str:
-    """Return the path of a Unix socket, as long as the system takes it (unix(7)); empty where there is none."""
-    path = Path(value)
-    is_free = path.is_socket() or not path.exists()
-    usable = value.startswith("/") and len(os.fsencode(value)) < 108 and path.parent.is_dir() and is_free
-    return value if not value or usable else fail(value)
-
-
-def parse_namespace(value: str) -> str:
-    return value if re.fullmatch(r"[\w.:-]+", value) else fail(value)
-
-
-def parse_list(value: str) -> list[str]:
-    return [entry.strip() for entry in value.split(",") if entry.strip()]
-
-
-def parse_hosts(value: str) -> list[str]:
-    hosts = parse_list(value)
-    if not hosts or any(re.search(r"[\s/]", host) for host in hosts):
+def parse_hostname(value: str) -> str:
+    """Return the name or address of a server. A name with an empty or too long part is refused: looking it up raises a
+    UnicodeError each time, which nobody expects of a server that is away."""
+    if not re.fullmatch(r"[\w.:-]+", value):
         raise ValueError(value)
-    return hosts
-
-
-def parse_origins(value: str) -> list[str]:
-    origins = parse_list(value)
-    for origin in origins:
-        if urlsplit(parse_site(origin)).path:
-            raise ValueError(value)
-    return origins
-
-
-def parse_site(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(value)
-    return value.rstrip("/")
-
-
-def parse_addresses(value: str) -> list[str]:
-    addresses = parse_list(value)
-    for address in addresses:
-        validate_email(parseaddr(address)[1])
-    return addresses or fail(value)
-
-
-def parse_address(value: str) -> str:
-    """Return a bare mail address, or an empty text where there is none."""
-    if value:
-        validate_email(value)
+    value.encode("idna")
     return value
 
 
-def parse_redis(value: str) -> str:
-    ConnectionPool.from_url(value).make_connection()  # Fails where something is wrong; nothing is connected.
-    parts = urlsplit(value)
-    return value if parts.scheme == "unix" or parts.port is None or parts.port else fail(value)
+def parse_socket(value: str) -> str:
+    """Return the path of a Unix socket; an empty text where there is none.
 
-
-def parse_database(value: str, folder: Path) -> dict[str, object]:
-    if urlsplit(value).scheme not in ("postgres", "postgresql", "pgsql", "sqlite"):
+    A relative path, one that is too long, one in a folder that does not exist and one that is taken by something other
+    than a socket are refused. So is, as an OSError, a path that may not be looked at.
+    """
+    path = Path(value)
+    is_free = path.is_socket() or not path.exists()
+    is_usable = path.is_absolute() and len(os.fsencode(value)) <= LONGEST_SOCKET and path.parent.is_dir() and is_free
+    if value and not is_usable:
         raise ValueError(value)
-    database = environ.Env.db_url_config(value)
-    if database.get("ENGINE") == "django.db.backends.sqlite3" and database["NAME"]:
-        if sqlite3.sqlite_version_info < (3, 35):  # UPDATE … RETURNING
-            fail(value)
-        database["NAME"] = str(folder / str(database["NAME"]))  # The same file from any working directory.
-        Path(database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-        # Readers do not block the writer (WAL), and two writers wait for each other instead of failing.
-        database["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,  # seconds
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-    elif database.get("ENGINE") == "django.db.backends.postgresql" and database["NAME"]:
-        database["ENGINE"] = "uploads.workers.postgresql"
-        database["OPTIONS"] = {"connect_timeout": 5, **database.get("OPTIONS", {})}  # seconds
-    else:
+    return value
+
+
+def parse_namespace(value: str) -> str:
+    """Return the first part of keys in Redis. Spaces and most signs are refused."""
+    if not re.fullmatch(r"[\w.:-]+", value):
         raise ValueError(value)
-    return {**database, "CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+    return value
 
 
-def parse_email(value: str) -> dict[str, object]:
-    email = dict(environ.Env.email_url_config(value))
-    return email if email["EMAIL_HOST"] or not urlsplit(value).scheme.startswith("smtp") else fail(value)
+def parse_list(value: str) -> list[str]:
+    """Return the entries between commas, without the spaces around them and without empty ones."""
+    return [entry.strip() for entry in value.split(",") if entry.strip()]
 
 
 def parse_folder(value: str, base: Path) -> str:
-    """Return a folder's whole path; a relative one is below `base`, from whatever working directory it is read."""
-    folder = (base / value).resolve()
-    return str(folder) if folder.is_dir() or not folder.exists() else fail(value)
+    """Return the whole path of a folder; a relative one is below `base`, from whatever working directory it is read.
 
-
-def parse_choice(*choices: str) -> Callable[[str], str]:
-    return lambda value: choices[choices.index(value)]
+    The folder need not exist, nor need this process be able to make it: a mount may come later, and the scheduler needs
+    none. A file, and a path below a file, is refused.
+    """
+    try:
+        folder = (base / value).resolve()
+    except RuntimeError as error:  # A symbolic link that leads to itself, before Python 3.13.
+        raise ValueError(value) from error
+    nearest = next(path for path in [folder, *folder.parents] if path.exists())
+    if not nearest.is_dir():
+        raise ValueError(value)
+    return str(folder)

@@ -1,18 +1,27 @@
-"""Reading one environment variable: the settings name it, a function from `values` says what may stand in it."""
+"""Reading one environment variable: settings.py names it, a function of this package says what may stand in it."""
 
 import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from django.core.exceptions import ImproperlyConfigured, ValidationError
-
 Value = TypeVar("Value")
-SECRETS = re.compile(r"(?<=//).*(?=@)|(?<=\?).*", re.DOTALL)  # A user and password, options.
+
+LONGEST_SHOWN = 200  # characters
+# A login is everything before the last @. A colon outside of it must introduce a port, or it may introduce a password.
+URL = re.compile(
+    r"""
+    (?P<scheme> ["']? [a-z] [a-z0-9+.-]* :// )?
+    (?P<login> [^?#]* @ )?
+    (?P<place> (?: [^@:?#] | : (?= // | \d+ (?: [/,?#] | \Z ) ) )* )
+    (?P<options> [?#] [^@]* )?
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
 
 
 class Environment:
-    """Variables by name. A variable that is empty counts as unset."""
+    """Variables by name. White space around a value is dropped; a variable that is empty counts as unset."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.variables = variables
@@ -20,11 +29,31 @@ class Environment:
     def read(self, variable: str, default: str, parse: Callable[[str], Value], allowed: str) -> Value:
         """Return what `parse` makes of a variable, or end the process with one line that says what is wrong.
 
-        The line names the variable, shows its value without passwords, and says what is allowed.
+        The line names the variable, shows its value without passwords, and says what is allowed. `parse` refuses a
+        value by a ValueError, or by an OSError where it looks at files.
         """
-        value = self.variables.get(variable) or default
+        value = self.variables.get(variable, "").strip() or default
         try:
             return parse(value)
-        except (ValueError, TypeError, LookupError, OSError, ImproperlyConfigured, ValidationError):
-            shown = " ".join(SECRETS.sub("…", value).split())
-            sys.exit(f"{variable}={shown} cannot be used. Allowed: {allowed}.")
+        except (ValueError, OSError):
+            sys.exit(f"{variable}={shown(variable, value)} cannot be used. Allowed: {allowed}.")
+
+
+def shown(variable: str, value: str) -> str:
+    """Return a value as people may read it: printable, on one line, without a password."""
+    if variable == "SECRET_KEY":
+        return "…"
+    if variable.endswith("_URL") or "://" in value:
+        value = without_password(value)
+    printable = "".join(character if character.isprintable() else " " for character in value)
+    line = " ".join(printable.split())
+    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"
+
+
+def without_password(value: str) -> str:
+    """Return a URL without login and options, and of any other text only the scheme: the rest may be a password."""
+    if match := URL.fullmatch(value):
+        login, options = "…@" if match["login"] else "", f"{match['options'][0]}…" if match["options"] else ""
+        return f"{match['scheme'] or ''}{login}{match['place']}{options}"
+    before, separator, _ = value.partition("://")
+    return f"{before}://…" if separator and before.strip("\"'").replace("+", "").isalnum() else "…"

@@ -38,7 +38,7 @@ def test_database_and_broker_come_from_the_relationships(on_upsun: Read) -> None
 
     database = settings["DATABASES"]["default"]
     address = [database[key] for key in ("ENGINE", "USER", "PASSWORD", "HOST", "PORT", "NAME")]
-    assert address == ["uploads.workers.postgresql", "main", "main", "postgresql.internal", 5432, "main"]
+    assert address == ["uploads.workers.postgresql", "main", "main", "postgresql.internal", "5432", "main"]
     assert settings["REDIS_URL"] == "redis://redis.internal:6379/0"
 
 
@@ -208,7 +208,7 @@ def test_messages_that_came_with_the_copy_are_not_acted_upon() -> None:
     ("variable", "value", "setting", "expected"),
     [
         ("REDIS_URL", "redis://mine:6380/1", "REDIS_URL", "redis://mine:6380/1"),
-        ("SECRET_KEY", "mine", "SECRET_KEY", "mine"),
+        ("SECRET_KEY", "mine" * 13, "SECRET_KEY", "mine" * 13),
         ("LOGIN_REQUIRED", "0", "LOGIN_REQUIRED", False),
         ("HTTPS", "0", "HTTPS", False),
         ("ALLOWED_HOSTS", "mine.example.org", "ALLOWED_HOSTS", ["mine.example.org"]),
