@@ -4,31 +4,22 @@ See `environment/` for how a variable is read, and https://docs.djangoproject.co
 """
 
 import os
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from environment import upsun
-from environment.mail import parse_address, parse_email, parse_mailbox, parse_mailboxes
-from environment.servers import parse_database, parse_redis
-from environment.sites import parse_hosts, parse_origins, parse_site
-from environment.values import (
-    parse_choice,
-    parse_folder,
-    parse_key,
-    parse_namespace,
-    parse_port,
-    parse_size,
-    parse_socket,
-    parse_switch,
-)
+from environment import kinds, upsun
+from environment.kinds import Kind
 from environment.variables import Environment
-from scheduler.schedule import parse_schedule
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # What this machine keeps for itself: SQLite, the bundled Valkey, the generated key.
 
 environment = Environment(upsun.variables(os.environ))
-read = environment.read
+Value = TypeVar("Value")
+
+
+def read(variable: str, default: str, kind: Kind[Value]) -> Value:
+    return environment.read(variable, default, kind.parse, kind.allowed)
 
 
 def generated_key() -> str:
@@ -39,42 +30,20 @@ def generated_key() -> str:
         return ""
 
 
-SWITCH = "1 or 0"
-MAILBOX = "name@example.com or Name <name@example.com>"
-
 # The site ------------------------------------------------------------------------------------------------------
 
-DEBUG = read("DEBUG", "0", parse_switch, SWITCH)
-SECRET_KEY = read("SECRET_KEY", generated_key(), parse_key, "50 or more random characters, the same for every process")
-PORT = read("PORT", "8000", parse_port, "a port from 1 to 65535")
-SOCKET = read(
-    "SOCKET", "", parse_socket, "the whole path of a Unix socket in a folder that is there, at most 107 bytes long"
-)
-HTTPS = read("HTTPS", "0" if DEBUG else "1", parse_switch, SWITCH)
-LOGIN_REQUIRED = read("LOGIN_REQUIRED", "0" if DEBUG else "1", parse_switch, SWITCH)
-SITE_URL = read(
-    "SITE_URL",
-    f"http://127.0.0.1:{PORT}",
-    parse_site,
-    "scheme and host such as https://files.example.com, without a path",
-)
-ALLOWED_HOSTS = read(
-    "ALLOWED_HOSTS",
-    "localhost,127.0.0.1,[::1]",
-    parse_hosts,
-    "host names separated by commas, without scheme and port: files.example.com, [::1], .example.com for a domain with "
-    "all below it, * for any",
-)
-CSRF_TRUSTED_ORIGINS = read(
-    "CSRF_TRUSTED_ORIGINS",
-    "",
-    parse_origins,
-    "origins separated by commas, with scheme and without path: https://files.example.com, https://*.example.com, "
-    "https://files.example.com:8443",
-)
+DEBUG = read("DEBUG", "0", kinds.SWITCH)
+SECRET_KEY = read("SECRET_KEY", generated_key(), kinds.SECRET_KEY)
+PORT = read("PORT", "8000", kinds.PORT)
+SOCKET = read("SOCKET", "", kinds.SOCKET)
+HTTPS = read("HTTPS", "0" if DEBUG else "1", kinds.SWITCH)
+LOGIN_REQUIRED = read("LOGIN_REQUIRED", "0" if DEBUG else "1", kinds.SWITCH)
+SITE_URL = read("SITE_URL", f"http://127.0.0.1:{PORT}", kinds.SITE)
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", kinds.HOSTS)
+CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", "", kinds.ORIGINS)
+ADMIN_EMAIL = read("ADMIN_EMAIL", "", kinds.MAIL_ADDRESS)
 
 ROOT_URLCONF = "urls"
-ADMIN_EMAIL = read("ADMIN_EMAIL", "", parse_address, "one mail address")
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "uploads:list"
 LOGOUT_REDIRECT_URL = "uploads:list"
@@ -149,21 +118,17 @@ STORAGES = {
 
 # Uploads -------------------------------------------------------------------------------------------------------
 
-MEDIA_ROOT = read("MEDIA_ROOT", str(BASE_DIR / "media"), partial(parse_folder, base=BASE_DIR), "a folder")
+MEDIA_ROOT = read("MEDIA_ROOT", str(BASE_DIR / "media"), kinds.folder(base=BASE_DIR))
 FILE_UPLOAD_HANDLERS: list[str] = []  # The upload page receives files by its own parser; no other page takes any.
-MAX_UPLOAD_SIZE = read("MAX_UPLOAD_SIZE", "5GiB", parse_size, "a size such as 500MB or 5GiB")
-UPLOAD_FSYNC = read("UPLOAD_FSYNC", "1", parse_switch, SWITCH)
+MAX_UPLOAD_SIZE = read("MAX_UPLOAD_SIZE", "5GiB", kinds.SIZE)
+UPLOAD_FSYNC = read("UPLOAD_FSYNC", "1", kinds.SWITCH)
 DATA_UPLOAD_MAX_NUMBER_FILES = 100  # in one request
 
 # Database ------------------------------------------------------------------------------------------------------
 
 DATABASES = {
     "default": read(
-        "DATABASE_URL",
-        f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
-        partial(parse_database, base=BASE_DIR, own_folder=VAR_DIR),
-        "postgres://user:password@host:port/name (in user and password write %40 for @, %2F for /, %25 for %), or "
-        "sqlite:////folder/file in a folder that exists, with SQLite 3.35 or newer",
+        "DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}", kinds.database(base=BASE_DIR, own_folder=VAR_DIR)
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -174,14 +139,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Messages to the workers ---------------------------------------------------------------------------------------
 
-REDIS_URL = read(
-    "REDIS_URL",
-    "redis://127.0.0.1:6379/0",
-    parse_redis,
-    "redis://:password@host:port/0, rediss:// with the same, or unix:///folder/socket (in a password write %23 for #, "
-    "%2F for /, %3F for ?, %25 for %)",
-)
-REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", parse_namespace, "letters, digits and any of . : _ -")
+REDIS_URL = read("REDIS_URL", "redis://127.0.0.1:6379/0", kinds.REDIS)
+REDIS_NAMESPACE = read("REDIS_NAMESPACE", "dramatiq", kinds.NAMESPACE)
 DRAMATIQ_BROKER = {
     "BROKER": "uploads.workers.broker.Broker",
     "OPTIONS": {"url": REDIS_URL, "namespace": REDIS_NAMESPACE},
@@ -198,19 +157,11 @@ DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]  # It prunes a table that n
 
 # Reports and mail ----------------------------------------------------------------------------------------------
 
-REPORT_SCHEDULE = read(
-    "REPORT_SCHEDULE", "60", parse_schedule, "seconds between reports, or a cron line such as 0 8 * * mon-fri"
-)
-REPORT_WHEN = read("REPORT_WHEN", "always", parse_choice("always", "changed"), "always or changed")
-REPORT_RECIPIENTS = read("REPORT_RECIPIENTS", "reports@localhost", parse_mailboxes, f"{MAILBOX}, separated by commas")
-DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", "tallybox@localhost", parse_mailbox, MAILBOX)
-EMAIL = read(
-    "EMAIL_URL",
-    "consolemail://",
-    parse_email,
-    "consolemail://, dummymail://, smtp://host:port or smtp://user:password@host:port, both in ASCII, with %25 for "
-    "each % and %3A for a colon in the user; smtp+tls:// is STARTTLS, smtps:// and smtp+ssl:// are TLS from the start",
-)
+REPORT_SCHEDULE = read("REPORT_SCHEDULE", "60", kinds.SCHEDULE)
+REPORT_WHEN = read("REPORT_WHEN", "always", kinds.choice("always", "changed"))
+REPORT_RECIPIENTS = read("REPORT_RECIPIENTS", "reports@localhost", kinds.MAILBOXES)
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", "tallybox@localhost", kinds.MAILBOX)
+EMAIL = read("EMAIL_URL", "consolemail://", kinds.MAIL_SERVER)
 EMAIL_TIMEOUT = 10  # seconds
 vars().update(EMAIL)
 # Why no mail is sent at all, for people; empty where it is.
