@@ -16,6 +16,10 @@ NO_CHROMIUM = "no Chromium on this machine; get one with: apt install chromium"
 servers: list[Any] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--use-spawn", action="store_true", help="start each worker with rundramatiq's --use-spawn")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers before Django reads its settings. DATABASE_URL chooses another database.
 
@@ -43,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         DATABASE_URL=database,
         REDIS_URL=broker,
         CI=os.environ.get("CI", ""),
+        PYTHONPATH=str(ROOT / "tests" / "spawning") if config.option.use_spawn else "",
         **{name: value for name, value in os.environ.items() if name.startswith(("TORTURE_", "UPSUN_"))},
     )
     os.environ.clear()

@@ -184,7 +184,8 @@ class Running:
 
 def plain_environment(**variables: str) -> dict[str, str]:
     """Return an environment in which the product starts with its defaults, and these variables."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", **variables}
 
 

@@ -293,6 +293,7 @@ def test_a_sender_may_be_silent_for_half_a_minute_only(rf: Any, monkeypatch: Any
         )
 
         receive(request)
+        request.close()
 
         assert set(timeouts) == {30}
         assert ours.gettimeout() is None
