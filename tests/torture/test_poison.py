@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.servers import descendants, wait_for
+from tests.uploads.uploading import unfinished
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -33,7 +34,7 @@ def test_poison_hurts_nobody_else(site: Any) -> None:
     site.count("faults", len(keys))
 
     slowest = 0.0
-    while site.uploads.unfinished().exists():
+    while unfinished(site.uploads).exists():
         start = time.monotonic()
         key = site.upload("neighbour.txt")
         wait_for(lambda key=key: site.status(key) == "ready", seconds=60, what="a neighbour")
