@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 from django.db import connections
 
-from environment.values import parse_database
+from environment.servers import parse_database
 from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
 from tests.torture.proxy import Proxy
 from tests.uploads.uploading import unfinished
@@ -290,4 +290,4 @@ def execute(url: str, statement: str) -> None:
 
 
 def database_settings(url: str) -> dict[str, Any]:
-    return {**parse_database(url), "CONN_HEALTH_CHECKS": True}
+    return {**parse_database(url, base=ROOT, own_folder=ROOT / "var"), "CONN_HEALTH_CHECKS": True}
