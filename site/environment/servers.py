@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
 from redis import ConnectionPool, RedisError
 
 from environment.values import parse_hostname
@@ -44,9 +42,9 @@ def parse_database(value: str, base: Path, own_folder: Path) -> dict[str, Any]:
 def sqlite(rest: str, base: Path, own_folder: Path) -> dict[str, Any]:
     """Return the settings for an SQLite file, the same one from any working directory.
 
-    Refused are a host (`sqlite://var/db` lacks a slash), options, memory (each process would have its own), a file that
-    is not SQLite's, and a folder that does not exist, which is most likely a typing error. Only the product's
-    `own_folder` is made.
+    A host is refused (`sqlite://var/db` lacks a slash), and so are options, a database in memory (each process would
+    have one of its own), a file that is not SQLite's, and a folder that does not exist, which is most likely a typing
+    error. Only `own_folder`, the product's, is made.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE or not re.fullmatch(r"/[^?#]+", rest):
         raise ValueError(rest)
@@ -73,9 +71,12 @@ def may_be_sqlite(path: Path) -> bool:
 def postgresql(url: str) -> dict[str, Any]:
     """Return the settings for PostgreSQL, read by its own library (libpq), so that its options may follow as a query.
 
-    Refused is what libpq refuses, a URL without a database, and hosts, ports or names that show a part of a password:
-    in a login `/` and `@` have to be encoded.
+    What libpq refuses is refused, and a URL without a database. So is a host, port or name with a sign that cannot
+    stand in it: most likely it belongs to a password whose `/` or `@` is not percent-encoded.
     """
+    import psycopg2  # Not at the top: where SQLite is used each process does without its 5 MB.
+    from psycopg2.extensions import parse_dsn
+
     try:
         parts = parse_dsn(url)
     except psycopg2.Error as error:

@@ -100,7 +100,7 @@ def parse_folder(value: str, base: Path) -> str:
         folder = (base / value).resolve()
     except RuntimeError as error:  # A symbolic link that leads to itself, before Python 3.13.
         raise ValueError(value) from error
-    nearest = next(path for path in [folder, *folder.parents] if path.exists())
+    nearest = next(path for path in [folder, *folder.parents] if os.path.lexists(path))
     if not nearest.is_dir():
         raise ValueError(value)
     return str(folder)

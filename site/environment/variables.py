@@ -8,7 +8,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 LONGEST_SHOWN = 200  # characters
-# A login is everything before the last @. A colon outside of it must introduce a port, or it may introduce a password.
+# The login ends at the last @. A colon after it must introduce a port: any other may introduce a password.
 URL = re.compile(
     r"""
     (?P<scheme> ["']? [a-z] [a-z0-9+.-]* :// )?
