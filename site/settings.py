@@ -193,3 +193,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "ERROR", "filters": ["refused_hosts"]},
     },
 }
+
+# The names of the variables that are set. `runall` says with them how another process joins its site.
+GIVEN_VARIABLES = environment.given
