@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT), str(ROOT / "site")]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
-import settings  # noqa: E402 - site/ has just been put on the path
+# Only now can these be imported.
+import settings  # noqa: E402
+from uploads.operations.listening import listening_addresses  # noqa: E402
 
 if not settings.SECRET_KEY:
     sys.exit("SECRET_KEY is not set. Allowed: 50 or more random characters, the same for every process.")
@@ -19,7 +21,7 @@ if not settings.SECRET_KEY:
 wsgi_app = "wsgi"
 chdir = str(ROOT)
 pythonpath = str(ROOT / "site")
-bind = f"unix:{settings.SOCKET}" if settings.SOCKET else f"127.0.0.1:{settings.PORT}"
+bind = listening_addresses(settings.SOCKET, settings.PORT)
 workers = 2
 worker_class = "gthread"  # A slow client must not hold up the others.
 threads = 16

@@ -162,6 +162,7 @@ REPORT_WHEN = read("REPORT_WHEN", "always", kinds.choice("always", "changed"))
 REPORT_RECIPIENTS = read("REPORT_RECIPIENTS", "reports@localhost", kinds.MAILBOXES)
 DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", "tallybox@localhost", kinds.MAILBOX)
 EMAIL = read("EMAIL_URL", "consolemail://", kinds.MAIL_SERVER)
+CONSOLE_MAIL = read("CONSOLE_MAIL", "line", kinds.choice("line", "whole"))
 EMAIL_TIMEOUT = 10  # seconds
 vars().update(EMAIL)
 # Why no mail is sent at all, for people; empty where it is.
@@ -192,3 +193,6 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "ERROR", "filters": ["refused_hosts"]},
     },
 }
+
+# The names of the variables that are set. `runall` says with them how another process joins its site.
+GIVEN_VARIABLES = environment.given

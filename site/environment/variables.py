@@ -25,6 +25,7 @@ class Environment:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.variables = variables
+        self.given: list[str] = []  # The names of those that were read and are set.
 
     def read(self, variable: str, default: str, parse: Callable[[str], Value], allowed: str) -> Value:
         """Return what `parse` makes of a variable, or end the process with one line that says what is wrong.
@@ -32,7 +33,10 @@ class Environment:
         The line names the variable, shows its value without passwords, and says what is allowed. `parse` refuses a
         value by a ValueError, or by an OSError where it looks at files.
         """
-        value = self.variables.get(variable, "").strip() or default
+        value = self.variables.get(variable, "").strip()
+        if value:
+            self.given.append(variable)
+        value = value or default
         try:
             return parse(value)
         except (ValueError, OSError):

@@ -233,6 +233,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "REPORT_WHEN": ("always or changed", ["never", "Always", "always,changed"]),
+    "CONSOLE_MAIL": ("line or whole", ["loud", "2"]),
     "SECRET_KEY": ("50 or more random characters", ["short", "x" * 49]),
 }
 
@@ -274,6 +275,7 @@ TAKEN: list[tuple[str, str, str, Any]] = [
     ("EMAIL_URL", "consolemail://", "EMAIL_BACKEND", "uploads.reports.console.EmailBackend"),
     ("ADMIN_EMAIL", "ada@example.org", "ADMIN_EMAIL", "ada@example.org"),
     ("REPORT_WHEN", "changed", "REPORT_WHEN", "changed"),
+    ("CONSOLE_MAIL", "whole", "CONSOLE_MAIL", "whole"),
     ("REPORT_RECIPIENTS", "a@localhost, Bea <b@x.org>", "REPORT_RECIPIENTS", ["a@localhost", "Bea <b@x.org>"]),
     ("DEFAULT_FROM_EMAIL", "Tallybox <t@x.org>", "DEFAULT_FROM_EMAIL", "Tallybox <t@x.org>"),
     ("DEFAULT_FROM_EMAIL", '"Box, Tally" <t@bücher.example>', "DEFAULT_FROM_EMAIL", '"Box, Tally" <t@bücher.example>'),

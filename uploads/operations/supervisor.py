@@ -1,143 +1,157 @@
-"""All processes on one machine: honcho's manager, with Valkey stopped last and nobody left behind."""
+"""All processes on one machine: started together, their output relayed line by line, the broker stopped last."""
 
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
-import honcho.manager
-from honcho.manager import Manager
-from honcho.printer import Printer
-from honcho.process import Popen, Process
+from uploads.operations.lifeline import KILL_WAIT, end, send
 
-KILL_WAIT = 14  # seconds after SIGTERM; longer than gunicorn and Dramatiq take to finish work in progress
-READER_WAIT = 2  # seconds after SIGKILL
-honcho.manager.KILL_WAIT = KILL_WAIT
+OUTPUT_WAIT = 2.0  # Seconds after SIGKILL for the last lines of a child's output.
+COLOURS = [36, 33, 32, 35]  # cyan, yellow, green, magenta
 
 
-class GroupLeader(Popen):  # type: ignore[misc]  # honcho has no types
-    """A process whose own children do not outlive it, and which does not outlive its supervisor, however they end."""
+@dataclass
+class Child:
+    """A process with a session and a process group of its own.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        supervisor = multiprocessing.parent_process()
-        assert supervisor is not None
-        for ended, signum in ((self.wait, signal.SIGKILL), (supervisor.join, signal.SIGTERM)):
-            Thread(target=self.end_group, args=[ended, signum], daemon=True).start()
-
-    def end_group(self, wait_until_ended: Callable[[], object], signum: signal.Signals) -> None:
-        wait_until_ended()
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signum)
-
-
-class Child(Process):  # type: ignore[misc]
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._child_ctor = GroupLeader
-
-    def run(self, *args: Any, **kwargs: Any) -> None:
-        """Run in a session of its own: what kills the supervisor's terminal must not kill who cleans up after it."""
-        os.setsid()
-        super().run(*args, **kwargs)
-
-
-class Supervisor(Manager):  # type: ignore[misc]
-    """Runs children until one ends or SIGTERM, SIGINT or SIGHUP comes, then ends them all.
-
-    The broker goes last, so that a worker can still give its messages back. The exit status is 0 after a signal and
-    otherwise that of the child that ended first.
+    It is ready when `ready_text` has come in `ready_lines` lines of its output.
     """
 
-    def __init__(self, *, last: str) -> None:
-        super().__init__(Printer(sys.stdout, time_format=""))
-        self._process_ctor = Child
-        self.last = last
-        self.told: set[str] = set()
-        self._terminating = False
-        self.deadline = self.readers_deadline = float("inf")
-        self.first = ""  # who ended by itself
-        self.lost: set[str] = set()  # whose reader has died
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str] | None = None
+    ready_text: bytes = b""
+    ready_lines: int = 0
+    colour: int = 0  # of its name on a terminal, as an ANSI escape code
+    status: int = 1  # Its exit status; stays 1 where it cannot be started.
+    process: subprocess.Popen[bytes] = field(init=False)
+    watcher: Thread = field(init=False)
 
-    def run(self) -> int:
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        self.loop()
-        if not self.first:
+    def start(self, **options: Any) -> None:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(
+            self.command, env=self.environment, start_new_session=True, **{**pipes, **options}
+        )
+
+
+class Supervisor:
+    """Runs children until one ends or SIGTERM, SIGINT or SIGHUP comes, then ends them all.
+
+    The child named `last` is ended after the others: a stopping worker still gives its messages back to the broker.
+    `hidden` holds texts by the child's name: its lines with one of them are not written. When this process is killed,
+    the process `lifeline` ends the children. It keeps the file descriptors `held` open until then.
+    """
+
+    def __init__(
+        self, *, last: str, held: Sequence[int] = (), hidden: Mapping[str, Sequence[bytes]] | None = None
+    ) -> None:
+        self.children: list[Child] = []
+        self.last = last
+        self.held = held
+        self.hidden = hidden or {}
+        self.lifeline = Child("lifeline", [sys.executable, "-m", "uploads.operations.lifeline", last])
+        self.ended: SimpleQueue[Child | None] = SimpleQueue()  # Children as they end; None asks for the end of all.
+        self.is_stopping = False
+        self.lock = Lock()
+
+    def add(self, child: Child) -> None:
+        child.colour = COLOURS[len(self.children) % len(COLOURS)]
+        self.children.append(child)
+
+    def run(self, announce: Callable[[], None] = lambda: None) -> int:
+        """Return the exit status: 0 after a signal, otherwise that of the child that ended first.
+
+        `announce` runs in a thread once the children have started.
+        """
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(signum) != signal.SIG_IGN:  # `nohup` ignores SIGHUP.
+                signal.signal(signum, lambda *_: self.ended.put(None))
+        self.start()
+        Thread(target=announce, daemon=True).start()
+        first = self.ended.get()
+        self.stop()
+        if first is None:
             return 0
-        self.say(f"{self.first} ended by itself, so everything was stopped. Above stands why.")
-        return self._processes[self.first]["returncode"] or 1
+        self.say(f"{first.name} ended by itself (status {first.status}), so everything was stopped.")
+        return first.status or 1
+
+    def start(self) -> None:
+        """Start all processes before any thread: forking a process that has threads is not safe."""
+        reading, writing = os.pipe()
+        self.lifeline.start(stdin=reading, pass_fds=self.held)
+        os.close(reading)
+        for position, child in enumerate(self.children):
+            try:
+                child.start(preexec_fn=partial(register, child.name, writing))
+            except (OSError, subprocess.SubprocessError) as error:
+                self.say(f"{child.name} cannot be started: {error}")
+                self.ended.put(child)
+                del self.children[position:]
+                break
+        for child in self.children:
+            self.say(f"{child.name} started (pid={child.process.pid})")
+        for child in [self.lifeline, *self.children]:
+            reader = Thread(target=self.relay, args=[child], daemon=True)
+            child.watcher = Thread(target=self.watch, args=[child, reader], daemon=True)
+            reader.start()
+            child.watcher.start()
+
+    def is_ready(self) -> bool:
+        return all(child.ready_lines <= 0 for child in self.children)
+
+    def relay(self, child: Child) -> None:
+        assert child.process.stdout
+        for line in child.process.stdout:
+            if not any(text in line for text in self.hidden.get(child.name, [])):
+                self.write(child.name, line, child.colour)
+            child.ready_lines -= child.ready_text in line
+
+    def watch(self, child: Child, reader: Thread) -> None:
+        """Wait for the end of a child and of its output. The rest of its process group does not outlive it."""
+        child.status = child.process.wait()
+        send(os.killpg, child.process.pid, signal.SIGKILL)
+        self.ended.put(child)
+        reader.join()
+
+    def stop(self) -> None:
+        self.is_stopping = True
+        self.say(f"Stopping. Work in progress is finished first, for at most {KILL_WAIT:.0f} seconds.")
+        deadline = time.monotonic() + KILL_WAIT
+        for is_last in (False, True):
+            children = [child for child in self.children if (child.name == self.last) is is_last]
+            end([child.process.pid for child in children if child.process.returncode is None], deadline)
+            for child in children:
+                child.watcher.join(max(0, deadline + OUTPUT_WAIT - time.monotonic()))
+        self.lifeline.process.kill()
+        self.lifeline.watcher.join(OUTPUT_WAIT)
 
     def say(self, text: str) -> None:
-        self._system_print(f"{text}\n")
+        self.write("system", text.encode())
 
-    def terminate(self) -> None:
-        """Begin to end the children: `_all_stopped`, which honcho asks all the time, does it as far as they started."""
-        if not self._terminating:
-            self._terminating = True
-            self.deadline = time.monotonic() + KILL_WAIT
-            self.say(f"Stopping. Work in progress is finished first, for at most {KILL_WAIT} seconds.")
+    def write(self, name: str, line: bytes, colour: int = 0) -> None:
+        """Write a line with the name of its process in front, coloured on a terminal."""
+        prefix = f"{name:{max(len(child.name) for child in [self.lifeline, *self.children])}} | "
+        if colour and sys.stdout.isatty():
+            prefix = f"\033[{colour}m{prefix}\033[0m"
+        self.write_bare(prefix.encode() + line.rstrip(b"\r\n"))
 
-    def kill(self) -> None:
-        """Kill the children that are left, once. Readers silent even then wait for a lock of one that died."""
-        if self.readers_deadline == float("inf"):
-            self.readers_deadline = time.monotonic() + READER_WAIT
-            super().kill()
-        elif time.monotonic() > self.readers_deadline:
-            for child in self._processes.values():
-                child["process"].kill()
-
-    def _all_started(self) -> bool:
-        self.notice_lost()
-        return all("pid" in child or "returncode" in child for child in self._processes.values())
-
-    def _all_stopped(self) -> bool:
-        if not self._terminating:
-            self.first = next((name for name, child in self._processes.items() if "returncode" in child), "")
-        running = [name for name, child in self._processes.items() if "returncode" not in child]
-        if self._terminating:
-            for name in running:
-                if name != self.last or running == [self.last]:
-                    self.end(name)
-        if time.monotonic() > self.deadline:
-            self.kill()
-        return not running
-
-    def notice_lost(self) -> None:
-        """Honcho has a process of its own read each child's output and tell of its end: that one may be killed, too.
-
-        Then all are stopped in their order, and whether such a child has ended is looked up here.
-        """
-        for name, child in self._processes.items():
-            if "returncode" in child or child["process"].is_alive() or not self.events.empty():
-                continue
-            if name not in self.lost:
-                self.lost.add(name)
-                self.say(f"The process that reads the output of {name} has died.")
-                self.first = self.first if self._terminating else name
-                self.terminate()
-            pid = child.get("pid")
-            if pid and time.monotonic() > self.deadline:
-                self._procmgr.kill(pid)
-            if not (pid and is_running(pid)) or time.monotonic() > self.deadline:
-                child["returncode"] = -signal.SIGKILL
-
-    def end(self, name: str) -> None:
-        """Signal the child alone, once: it passes SIGTERM on to its workers, and Dramatiq's take a second as a kill."""
-        pid = self._processes[name].get("pid")
-        if pid and name not in self.told:
-            self.told.add(name)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    def write_bare(self, line: bytes) -> None:
+        try:
+            with self.lock:
+                sys.stdout.buffer.write(line + b"\n")
+                sys.stdout.buffer.flush()
+        except OSError:  # The terminal or the reader of a pipe has gone.
+            self.ended.put(None)
 
 
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def register(name: str, lifeline: int) -> None:
+    """Tell the lifeline of this process. It runs in the new process, before its program, so that none is missed."""
+    os.write(lifeline, f"{name} {os.getpid()}\n".encode())

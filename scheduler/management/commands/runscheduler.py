@@ -20,8 +20,8 @@ class Command(BaseCommand):
 
         def started(event: object) -> None:
             stop_on_signals(clock)
-            for job in jobs:
-                self.stdout.write(f"The clock sends {job.actor.actor_name}: {job.trigger}.")
+            timetable = ", ".join(f"{job.actor.actor_name} {job.trigger}" for job in jobs)
+            self.stdout.write(f"The clock sends {timetable}.")
 
         clock.add_listener(started, EVENT_SCHEDULER_STARTED)
         heartbeat = HeartbeatThread("scheduler")
