@@ -98,7 +98,7 @@ def parse_folder(value: str, base: Path) -> str:
     """
     try:
         folder = (base / value).resolve()
-    except RuntimeError as error:  # A symbolic link that leads to itself, before Python 3.13.
+    except RuntimeError as error:  # A symbolic link that leads to itself, before 3.13. From then on it is returned.
         raise ValueError(value) from error
     nearest = next(path for path in [folder, *folder.parents] if os.path.lexists(path))
     if not nearest.is_dir():
