@@ -1,76 +1,144 @@
 """Ends a worker that died in part or hangs, so that the platform starts it anew.
 
-`rundramatiq` forks: the child becomes Dramatiq, and the process that the platform knows becomes this watchdog, run as
-`python -m uploads.workers.watchdog MASTER PROCESSES BEATS PATIENCE`. Dramatiq's own master can wait for minutes, its
-signals blocked, for worker processes that are long dead. Imports little: it stays small.
+`rundramatiq` forks: the child becomes Dramatiq's master, and the process that the platform knows becomes this watchdog.
+Dramatiq's own master can wait for minutes, its signals blocked, for worker processes that are long dead.
+
+This module imports nothing but small modules of Python's own: a watchdog of some 9 MB stands beside each worker.
 """
 
 import logging
 import os
-import select
 import signal
-import struct
+import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from uploads.workers.worker_socket import VARIABLE, WorkerSocket
 
 logger = logging.getLogger("uploads.workers.watchdog")
 
-BEAT = struct.Struct("=i")  # the process id of a worker process
 STOP = {signal.SIGTERM, signal.SIGINT}  # Blocked while nobody can take them: they are delivered later, not lost.
-LAST_CHANCE = 12.0  # seconds from SIGTERM to SIGKILL
 
 
 class Watchdog:
-    """Watches Dramatiq's master, a child of this process with a process group of its own.
+    """Watches Dramatiq's master, a child of this process that leads a process group of its own.
 
-    `beats` is the descriptor on which each of its `processes` shows within `patience` seconds that it lives.
+    The group is ended when not each of the master's `processes` has sent a beat within `patience` seconds. From
+    SIGTERM to SIGKILL it has `last_chance` seconds.
     """
 
-    def __init__(self, master: int, processes: int, beats: int, patience: int) -> None:
+    def __init__(self, workers: WorkerSocket, master: int, processes: int, patience: int, last_chance: int) -> None:
+        self.workers = workers
         self.master = master
         self.processes = processes
-        self.beats = beats
         self.patience = patience
-        self.last_seen: dict[int, float] = {}
+        self.last_chance = last_chance
+        self.status: int | None = None  # the master's, once it has ended
         self.started_at = time.monotonic()
-        self.stopping_at: float | None = None
+        self.kill_at: float | None = None
+        self.had_to_end_it = False
 
     def run(self) -> int:
         """Return the master's exit status, 1 where it had to be ended."""
-        for signum in STOP:
-            signal.signal(signum, lambda *_: self.stop())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
-        wedged = False
-        while True:
-            pid, status = os.waitpid(self.master, os.WNOHANG)
-            if pid:
-                return 1 if wedged else abs(os.waitstatus_to_exitcode(status))
-            self.listen()
-            now = time.monotonic()
-            if self.stopping_at is None and now - self.started_at > self.patience and self.living(now) < self.processes:
-                logger.critical("ending the worker: %s of %s processes live", self.living(now), self.processes)
-                wedged = True
-                self.stop()
-            if self.stopping_at is not None and now - self.stopping_at > LAST_CHANCE:
+        with self.signals_taken() as signals:
+            self.reap()
+            while self.status is None:
+                self.workers.listen(1.0, signals)
+                self.reap()
+                if self.status is None:
+                    self.end_what_is_wrong(time.monotonic())
+            self.end_orphans()
+        return 1 if self.had_to_end_it else abs(os.waitstatus_to_exitcode(self.status))
+
+    @contextmanager
+    def signals_taken(self) -> Iterator[socket.socket]:
+        """Stop on a signal; yield a socket that is readable after one, or after the end of a child."""
+        readable, writable = socket.socketpair()
+        with readable, writable:
+            writable.setblocking(False)
+            signal.set_wakeup_fd(writable.fileno())
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            for signum in STOP:
+                signal.signal(signum, lambda *_: self.stop())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+            yield readable
+            signal.set_wakeup_fd(-1)
+
+    def reap(self) -> None:
+        """Note the master's end, and reap the orphans that this process has as the first one of a container."""
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                if pid == self.master:
+                    self.status = status
+
+    def end_what_is_wrong(self, now: float) -> None:
+        living = sum(now - beat <= self.patience for beat in self.workers.last_beats.values())
+        if self.kill_at is not None:
+            if now > self.kill_at:
+                self.had_to_end_it = True
                 os.killpg(self.master, signal.SIGKILL)
-
-    def listen(self) -> None:
-        """Take in the beats of at most a second."""
-        readable, _, _ = select.select([self.beats], [], [], 1.0)
-        if readable:
-            for (pid,) in BEAT.iter_unpack(os.read(self.beats, BEAT.size * 1024)):
-                self.last_seen[pid] = time.monotonic()
-
-    def living(self, now: float) -> int:
-        return sum(now - seen <= self.patience for seen in self.last_seen.values())
+        elif self.workers.has_lost_one:
+            # No SIGTERM: the master sees it and sends one to the others, who would take a second one as a kill.
+            logger.warning("a worker process has ended, so all end within %s s", self.last_chance)
+            self.kill_at = now + self.last_chance
+        elif now - self.started_at > self.patience and living < self.processes:
+            logger.critical("ending the worker: %s of %s processes live", living, self.processes)
+            self.had_to_end_it = True
+            self.stop()
 
     def stop(self) -> None:
         """Ask the master to stop; it asks its processes. Once only: they take a second time as a kill."""
-        if self.stopping_at is None:
-            self.stopping_at = time.monotonic()
+        if self.status is None and self.kill_at is None:
+            self.kill_at = time.monotonic() + self.last_chance
             os.kill(self.master, signal.SIGTERM)
+
+    def end_orphans(self) -> None:
+        """End the processes that a killed master left behind, and wait for those that end with it (a fork server)."""
+        kill_at = time.monotonic() + self.last_chance
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.master, signal.SIGTERM)
+            while time.monotonic() < kill_at:
+                self.workers.listen(0.05)
+                self.reap()
+                os.killpg(self.master, 0)
+            os.killpg(self.master, signal.SIGKILL)
+
+
+def become_watched(processes: int, patience: int, last_chance: int, pid_file: str | None) -> None:
+    """Go on in a child; the process that the platform knows becomes its watchdog."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # Until watchdog and Dramatiq, each in its time, unblock them.
+    workers = WorkerSocket.open()
+    master = os.fork()
+    if master:
+        workers.listener.set_inheritable(True)
+        figures = map(str, (master, processes, patience, last_chance, workers.listener.fileno()))
+        words = [sys.executable, "-m", "uploads.workers.watchdog", *figures]
+        os.execv(sys.executable, [*words, pid_file] if pid_file else words)
+    os.setpgid(0, 0)
+    workers.listener.close()  # Only the watchdog may keep it open: it closes when the watchdog dies.
+    os.environ[VARIABLE] = workers.path
+
+
+def remove_pid_file(path: str) -> None:
+    """Remove a file that holds this process's id; leave another's alone."""
+    with suppress(OSError, ValueError), open(path) as file:
+        if int(file.read()) == os.getpid():
+            os.unlink(path)
+
+
+def main(master: str, processes: str, patience: str, last_chance: str, listener: str, pid_file: str = "") -> int:
+    with WorkerSocket(socket.socket(fileno=int(listener))) as workers:
+        try:
+            return Watchdog(workers, int(master), int(processes), int(patience), int(last_chance)).run()
+        finally:
+            remove_pid_file(pid_file)
 
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.INFO)
-    sys.exit(Watchdog(*map(int, sys.argv[1:])).run())
+    sys.exit(main(*sys.argv[1:]))
