@@ -2,17 +2,18 @@
 
 import os
 import runpy
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers import ROOT, Mailbox, Postgres, Valkey, copy_product, plain_environment
+from tests.servers.browser import page  # noqa: F401 - a fixture
+from tests.servers.postgres import Postgres
+from tests.servers.product import ROOT, copy_product, plain_environment
+from tests.servers.smtp import Mailbox
+from tests.servers.valkey import Valkey
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-NO_CHROMIUM = "no Chromium on this machine; get one with: apt install chromium"
 servers: list[Any] = []
 
 
@@ -161,24 +162,3 @@ def smtp(mailbox: Mailbox, settings: Any) -> Mailbox:
     settings.EMAIL_HOST = "127.0.0.1"
     settings.EMAIL_PORT = mailbox.controller.port
     return mailbox
-
-
-@pytest.fixture
-def page() -> Iterator[Any]:
-    """A page in a real headless Chromium; what its console says against the page fails the test."""
-    if not CHROMIUM:
-        pytest.skip(NO_CHROMIUM)
-    from playwright.sync_api import sync_playwright
-
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*quiet, "--no-first-run", "--disable-sync"]
-        )
-        tab = browser.new_page()
-        tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        yield tab
-        browser.close()
-    assert complaints == []

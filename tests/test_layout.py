@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import manage
-from tests.servers import ROOT, plain_environment, python_folder
+from tests.servers.product import ROOT, plain_environment, python_folder
 
 
 def run(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from tests.benchmarks.letterbox import Letterbox
 from tests.benchmarks.machine import describe
 from tests.benchmarks.many import measure_many
 from tests.benchmarks.plan import FULL, QUICK, Plan
-from tests.servers import ROOT
+from tests.servers.product import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 PARTS = ["pair", "many", "alone"]

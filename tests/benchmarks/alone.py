@@ -15,7 +15,7 @@ from tests.benchmarks.large import large_file, write_random
 from tests.benchmarks.machine import memory
 from tests.benchmarks.pair import send_load
 from tests.benchmarks.plan import MIB, Plan
-from tests.servers import Running, copy_product, free_port, plain_environment, wait_for
+from tests.servers.product import Running, copy_product, free_port, plain_environment, wait_for
 
 QUEUED = 8 * MIB
 Part = Callable[[Tallybox, Plan], list[Figure]]

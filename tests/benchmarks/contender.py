@@ -17,7 +17,8 @@ import redis
 from tests.benchmarks.client import Browser, shows_page
 from tests.benchmarks.databases import Server
 from tests.benchmarks.machine import families
-from tests.servers import Running, Valkey, free_port, plain_environment, wait_for
+from tests.servers.product import Running, free_port, plain_environment, wait_for
+from tests.servers.valkey import Valkey
 
 HERE = Path(__file__).resolve().parent
 NEVER = "86400"  # seconds between reports: none disturbs what is measured

@@ -8,7 +8,7 @@ import venv
 
 from tests.benchmarks.contender import HERE, Contender
 from tests.benchmarks.machine import peer_requirements
-from tests.servers import ROOT
+from tests.servers.product import ROOT
 
 PEER_PYTHON = ROOT / "var" / "benchmarks-peer" / "bin" / "python"
 WEB = ["-w", "2", "--threads", "4"]

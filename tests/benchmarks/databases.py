@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from tests.servers import Postgres
+from tests.servers.postgres import Postgres
 
 
 class Database:

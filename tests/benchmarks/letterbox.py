@@ -4,7 +4,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from tests.servers import free_port
+from tests.servers.product import free_port
 
 
 class Letterbox:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks.databases import Database
-from tests.servers import ROOT, descendants
+from tests.servers.product import ROOT, descendants
 
 MIB = 2**20
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second; /proc counts processor time in them

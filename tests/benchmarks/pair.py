@@ -18,7 +18,7 @@ from tests.benchmarks.databases import Server, epoch
 from tests.benchmarks.figures import Aim, Figure, median, percentile
 from tests.benchmarks.machine import cpu_seconds, memory
 from tests.benchmarks.plan import Plan
-from tests.servers import ROOT, wait_for
+from tests.servers.product import ROOT, wait_for
 
 SIZE = 10_000  # bytes of random text in each file
 LOOK = 0.001  # seconds between two looks at the newest row

@@ -21,7 +21,8 @@ ROUNDS = 7
 
 
 def main() -> None:
-    from tests.servers import Postgres, Valkey
+    from tests.servers.postgres import Postgres
+    from tests.servers.valkey import Valkey
 
     postgres, valkey = Postgres(), Valkey()
     try:

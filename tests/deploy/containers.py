@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.servers import ROOT
+from tests.servers.product import ROOT
 from uploads.metadata.sandbox.limits import MEMORY as PARSER
 
 CONFIG = ROOT / ".upsun" / "config.yaml"

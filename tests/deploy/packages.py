@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.servers import ROOT
+from tests.servers.product import ROOT
 
 
 def bare_interpreter(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from tests.deploy import variables as made_up
 from tests.deploy.containers import Container, containers, read_config
 from tests.deploy.packages import bare_interpreter
 from tests.deploy.services import PostgresService, RedisService
-from tests.servers import ROOT, Running, copy_product
+from tests.servers.product import ROOT, Running, copy_product
 
 NOBODY = 65534
 RIGHTS = "-all,+dac_read_search"

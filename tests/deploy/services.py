@@ -6,7 +6,8 @@ from pathlib import Path
 import psycopg2
 
 from tests.deploy import variables as made_up
-from tests.servers import free_port, pgserver, wait_for
+from tests.servers.postgres import pgserver
+from tests.servers.product import free_port, wait_for
 from uploads.operations.valkey import find_server
 
 PASSWORD = "p@ss/w?rd#1"

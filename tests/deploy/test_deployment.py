@@ -13,7 +13,7 @@ from environment.upsun import DATABASE, REDIS
 from environment.values import parse_size
 from tests.deploy.containers import CONFIG, Container, containers, read_config, size
 from tests.deploy.schema import complaints
-from tests.servers import ROOT
+from tests.servers.product import ROOT
 
 NAMED = os.environ.get("UPSUN_SCHEMA")
 SCHEMA = Path(NAMED) if NAMED else ROOT.parent / "shared" / "upsun" / "upsun-config.schema.json"

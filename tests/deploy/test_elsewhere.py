@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.platform import NOBODY, is_root, run_as_user
 from tests.deploy.services import RedisService
-from tests.servers import ROOT, Running, free_port, plain_environment, python_folder
+from tests.servers.product import ROOT, Running, free_port, plain_environment, python_folder
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 INSTALLED = "/opt/tallybox"

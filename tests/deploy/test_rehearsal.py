@@ -15,7 +15,8 @@ from PIL import Image
 from tests.deploy.platform import Platform, fingerprint
 from tests.deploy.router import Browser
 from tests.deploy.variables import HOST
-from tests.servers import Mailbox, wait_for
+from tests.servers.product import wait_for
+from tests.servers.smtp import Mailbox
 
 pytestmark = pytest.mark.timeout(300)
 # The first variant needs no rights and always runs. The second needs root and mount rights, for what they alone can

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.servers import Mailbox, Running, descendants, free_port, running, wait_for
+from tests.servers.product import Running, descendants, free_port, running, wait_for
+from tests.servers.smtp import Mailbox
 
 PDF = b"""%PDF-1.4
 1 0 obj <</Type /Catalog /Pages 2 0 R>> endobj

@@ -14,7 +14,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import Client
 from django.test.client import encode_multipart
 
-from tests.servers import Running, descendants, free_port, wait_for, web
+from tests.servers.product import Running, descendants, free_port, wait_for, web
 from uploads.actors import process_upload
 from uploads.models import Upload
 from uploads.workers.broker import Broker

@@ -13,7 +13,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import encode_multipart
 
-from tests.servers import ROOT, free_port, plain_environment, running
+from tests.servers.product import ROOT, free_port, plain_environment, running
 from tests.torture.product import make_database
 
 MANAGE = str(ROOT / "manage.py")

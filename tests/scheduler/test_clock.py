@@ -15,7 +15,8 @@ from dramatiq.middleware import AgeLimit
 from scheduler.clock import build_clock
 from scheduler.jobs import Job, all_jobs, slot_as_text
 from scheduler.schedule import every, next_slot, parse_schedule
-from tests.servers import ROOT, Valkey, free_port, running, wait_for
+from tests.servers.product import ROOT, free_port, running, wait_for
+from tests.servers.valkey import Valkey
 from uploads.actors import email_report, requeue_stalled
 from uploads.workers.broker import Broker
 

@@ -13,7 +13,7 @@ from aiosmtpd.smtp import AuthResult
 from django.conf import LazySettings
 from django.core.mail import get_connection, send_mail
 
-from tests.servers import free_port
+from tests.servers.product import free_port
 
 Read = Callable[..., dict[str, Any]]
 CERTIFICATE = Path(__file__).parent / "localhost.pem"

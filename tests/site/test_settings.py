@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environment.variables import Environment
-from tests.servers import ROOT, plain_environment, running
+from tests.servers.product import ROOT, plain_environment, running
 from tests.site.settings_table import DATABASES, KEY, MAIL_LOGINS, MAIL_SERVERS, REFUSED, TAKEN
 from uploads.receiving.multipart import BLOCK
 

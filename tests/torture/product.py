@@ -20,7 +20,9 @@ import psycopg2
 from django.db import connections
 
 from environment.servers import parse_database
-from tests.servers import ROOT, Mailbox, Running, Valkey, free_port, plain_environment, wait_for
+from tests.servers.product import ROOT, Running, free_port, plain_environment, wait_for
+from tests.servers.smtp import Mailbox
+from tests.servers.valkey import Valkey
 from tests.torture.proxy import Proxy
 from tests.uploads.uploading import unfinished
 from uploads.models import Report, Upload

@@ -5,7 +5,7 @@ import contextlib
 import threading
 from pathlib import Path
 
-from tests.servers import free_port
+from tests.servers.product import free_port
 
 
 class Proxy:

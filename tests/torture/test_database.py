@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.servers import wait_for
+from tests.servers.product import wait_for
 from tests.torture.product import execute
 from tests.torture.test_kills import upload_until
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import descendants, wait_for
+from tests.servers.product import descendants, wait_for
 from tests.torture.test_kills import upload_until
 
 pytestmark = pytest.mark.timeout(180)

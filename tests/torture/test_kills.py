@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.servers import wait_for
+from tests.servers.product import wait_for
 from tests.torture.product import Site
 from tests.torture.test_reports import slots_are_without_gap
 

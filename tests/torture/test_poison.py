@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import descendants, wait_for
+from tests.servers.product import descendants, wait_for
 from tests.uploads.uploading import unfinished
 
 pytestmark = pytest.mark.timeout(240)

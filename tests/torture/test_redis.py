@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import wait_for
+from tests.servers.product import wait_for
 from tests.torture.test_kills import upload_until
 
 pytestmark = pytest.mark.timeout(180)

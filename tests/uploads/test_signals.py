@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from dramatiq import Message, get_broker
 
-from tests.servers import wait_for
+from tests.servers.product import wait_for
 from tests.uploads.uploading import store
 from uploads.models import Upload
 

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from tests.servers import Mailbox, free_port
+from tests.servers.product import free_port
+from tests.servers.smtp import Mailbox
 from uploads.management.commands import invite_admin
 
 pytestmark = pytest.mark.django_db

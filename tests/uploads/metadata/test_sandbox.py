@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.servers import ROOT, wait_for
+from tests.servers.product import ROOT, wait_for
 from uploads.metadata.sandbox import channel
 from uploads.metadata.sandbox import children as sandbox
 from uploads.metadata.sandbox.channel import Child, ParserCrashed

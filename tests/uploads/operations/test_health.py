@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from dramatiq import get_broker
 
-from tests.servers import free_port
+from tests.servers.product import free_port
 from tests.uploads.uploading import store
 from uploads.models import Heartbeat
 from uploads.workers.broker import client_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, plain_environment
+from tests.servers.product import ROOT, plain_environment
 from uploads.management.commands.migrate import missing_sqlite_file
 
 

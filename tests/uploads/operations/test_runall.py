@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Running, descendants, free_port, running, wait_for
+from tests.servers.product import Running, descendants, free_port, running, wait_for
 from uploads.operations.listening import for_socket, listening_addresses
 
 

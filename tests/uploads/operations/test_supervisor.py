@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, Running, descendants, plain_environment, wait_for
+from tests.servers.product import ROOT, Running, descendants, plain_environment, wait_for
 
 #: A child that waits for SIGTERM, then for some seconds, and names itself in the file `log` when it ends.
 PATIENT = "trap 'sleep {seconds}; echo {name} >> log; exit 0' TERM; echo {name} waits; while :; do sleep 0.05; done"

@@ -12,7 +12,7 @@ from django.conf import settings as current
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from tests.servers import Running, wait_for, web
+from tests.servers.product import Running, wait_for, web
 from uploads.models import Upload
 from uploads.receiving.multipart import receive
 

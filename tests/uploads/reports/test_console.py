@@ -6,7 +6,7 @@ import pytest
 from django.core.mail import send_mail
 from django.core.management import call_command
 
-from tests.servers import Mailbox
+from tests.servers.smtp import Mailbox
 from tests.uploads.reports.reporting import ready, send
 from uploads.models import Report
 

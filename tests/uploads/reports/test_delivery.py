@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from tests.servers import Mailbox, free_port
+from tests.servers.product import free_port
+from tests.servers.smtp import Mailbox
 from tests.uploads.reports.reporting import SLOT, ready, send
 from tests.uploads.uploading import store
 from uploads.actors import email_report

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Mailbox
+from tests.servers.smtp import Mailbox
 from tests.uploads.reports.reporting import attached, ready, send
 from uploads.reports import export
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.servers import Mailbox
+from tests.servers.smtp import Mailbox
 from tests.uploads.reports.reporting import attached, ready, send
 from tests.uploads.uploading import store
 from uploads.models import Report, Upload

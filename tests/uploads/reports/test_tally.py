@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Mailbox
+from tests.servers.smtp import Mailbox
 from tests.uploads.reports.reporting import ready, send
 from uploads.models import Upload
 from uploads.reports.tally import take_tally

@@ -9,7 +9,7 @@ import pytest
 from dramatiq.errors import ConnectionClosed
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.servers import free_port, wait_for
+from tests.servers.product import free_port, wait_for
 from uploads.workers.broker import MOST_TOKENS, Broker
 from uploads.workers.consumer import IDLE_TIMEOUT, Consumer
 

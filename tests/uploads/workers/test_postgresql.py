@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 from django.db import connection
 
-from tests.servers import database_url_of_tests, wait_for
+from tests.servers.product import database_url_of_tests, wait_for
 from uploads.workers.postgresql import base
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Running, wait_for
+from tests.servers.product import Running, wait_for
 from tests.uploads.uploading import store
 from tests.uploads.workers.worker import READY, rundramatiq, session
 

