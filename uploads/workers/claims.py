@@ -102,7 +102,7 @@ def claimed_rows(process_id: uuid.UUID) -> Iterable[Claimed]:
 
 
 # Two statements by hand, because they run for every message. The ORM's way, an UPDATE and a SELECT for the claim and an
-# UPDATE for the outcome, takes FIGURE of processor time a message (tests/benchmarks/claims.py).
+# UPDATE for the outcome, takes 2.6 times the processor time for a whole message (tests/benchmarks/statements.py).
 
 
 @cache
