@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -150,3 +150,12 @@ def descendants(pid: int) -> set[int]:
         newest = {child for child, parent in parents.items() if parent in newest}
         below |= newest
     return below
+
+
+def command_lines(pids: Iterable[int]) -> dict[int, bytes]:
+    """Return process id → command line, its words separated by NUL, of those that live."""
+    lines = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return {pid: line for pid, line in lines.items() if line}  # A zombie has none.

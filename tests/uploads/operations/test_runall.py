@@ -1,12 +1,10 @@
 """`runall`: what stops it, what it says, and that nobody is left behind."""
 
-import json
 import os
 import re
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -14,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
-from tests.servers.product import Running, descendants, free_port, running, wait_for
+from tests.servers.product import Running, command_lines, descendants, free_port, running, wait_for
 from uploads.operations.listening import for_socket, listening_addresses
 
 
@@ -28,15 +28,14 @@ def runall(checkout: Path, *options: str, **variables: str) -> Iterator[Running]
 
 
 def alive(pids: set[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return list(command_lines(pids))
 
 
 def pid_of(process: Running, name: str) -> int:
     """Return the process id of a child, from its command line."""
     words = {"web": b"gunicorn", "worker": b"uploads.workers.watchdog", "scheduler": b"runscheduler"}
     word = {**words, "valkey": b"valkey-server", "lifeline": b"uploads.operations.lifeline"}[name]
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(process.pid)}
-    return min(pid for pid, command in commands.items() if word in command)
+    return min(pid for pid, command in command_lines(descendants(process.pid)).items() if word in command)
 
 
 def page(address: str) -> str:
@@ -151,14 +150,13 @@ def test_what_is_left_out_joins_by_the_lines_that_are_printed(checkout: Path, tm
         ]
         web, worker, scheduler = pasted
         web.wait_for_output("Listening at")
-        (tmp_path / "note.txt").write_text("note")
-        curl = ["curl", "-sf", "-F", f"file=@{tmp_path / 'note.txt'}", "-H", "Accept: application/json"]
-        answer = subprocess.run([*curl, f"http://127.0.0.1:{port}/"], check=True, capture_output=True).stdout
+        form = encode_multipart(BOUNDARY, {"file": SimpleUploadedFile("note.txt", b"note")})
+        headers = {"Content-Type": MULTIPART_CONTENT, "Accept": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/", form, headers), timeout=10).close()
 
         worker.wait_for_output("done upload_id=1")
         worker.wait_for_output("Mail to reports@localhost: Tallybox: 1 file, 4 bytes.")
         scheduler.wait_for_output("tick job=email_report")
-        assert json.loads(answer)["uploads"][0]["name"] == "note.txt"
         assert len(list((tmp_path / "my media").rglob("*.txt"))) == 1
         for process in [*pasted, site]:
             assert process.terminate() == 0

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.servers.product import ROOT, Running, descendants, plain_environment, wait_for
+from tests.servers.product import ROOT, Running, command_lines, descendants, plain_environment, wait_for
 
 #: A child that waits for SIGTERM, then for some seconds, and names itself in the file `log` when it ends.
 PATIENT = "trap 'sleep {seconds}; echo {name} >> log; exit 0' TERM; echo {name} waits; while :; do sleep 0.05; done"
@@ -54,28 +54,28 @@ def supervisor(
         wait_for(lambda: not living(folder), what="the end of all processes")
     finally:
         process.end()
-        for pid in living(folder):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(folder)
 
 
 def living(folder: Path) -> list[int]:
     """Return the processes that work in this folder."""
     pids = []
     for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and (entry / "cwd").resolve() == folder and (entry / "cmdline").read_bytes():
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if entry.name.isdecimal() and (entry / "cwd").resolve() == folder:
                 pids.append(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return pids
+    return list(command_lines(pids))
+
+
+def kill_all(folder: Path) -> None:
+    for pid in living(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def lifeline_of(process: Running) -> int:
-    [pid] = [
-        pid
-        for pid in descendants(process.pid)
-        if b"uploads.operations.lifeline" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    lines = command_lines(descendants(process.pid))
+    [pid] = [pid for pid, line in lines.items() if b"uploads.operations.lifeline" in line]
     return pid
 
 
@@ -158,8 +158,7 @@ def test_output_that_somebody_else_holds_open_stops_no_stop(tmp_path: Path) -> N
         process.wait_for_output("25")
         assert process.terminate(seconds=10) == 0
     finally:
-        for pid in living(tmp_path):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(tmp_path)
 
 
 def test_children_of_a_killed_supervisor_end_and_the_broker_last(tmp_path: Path) -> None:
