@@ -25,18 +25,20 @@ bind = listening_addresses(settings.SOCKET, settings.PORT)
 workers = 2
 worker_class = "gthread"  # A slow client must not hold up the others.
 threads = 16
-timeout = 60  # Seconds without a sign of life from a worker; a long upload keeps giving them.
+timeout = 60  # Seconds without a heartbeat from a worker. Its main thread sends them, also during a long upload.
 graceful_timeout = 10  # Seconds for requests in flight on SIGTERM; platforms kill after 15.
 preload_app = True  # Workers share the memory of the loaded code, and a bad setting stops the start.
-control_socket_disable = True
-# Bytes of a body to receive at once, as many as uploads/receiving/multipart.py reads. With more, 1 MiB by default,
-# gunicorn copies the rest of each piece at each read.
+control_socket_disable = True  # Nothing manages gunicorn through a socket.
+# Bytes of a body in one recv(), as many as uploads/receiving/multipart.py reads at a time. With gunicorn's default of
+# 1 MiB each read would copy the bytes that are left over for the next read.
 SocketUnreader.max_body_chunk = 256 * 1024
 
 
 def when_ready(server: object) -> None:
-    """Load what the first request would load in each worker, and keep its memory shared: without the collector's marks
-    its pages stay as they are."""
+    """Load URLs and templates before the workers are forked, so that they share this memory.
+
+    gc.freeze() exempts the loaded objects from garbage collection, which would write to their pages and unshare them.
+    """
     from django.template.loader import get_template
     from django.urls import reverse
 

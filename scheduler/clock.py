@@ -1,4 +1,4 @@
-"""The clock: APScheduler with one thread, which only enqueues."""
+"""The clock: APScheduler in one thread, which does nothing but send messages."""
 
 import logging
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class SlotExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """Runs a job at once, in the scheduler's own thread, with the time of its tick."""
+    """Runs each job in the scheduler's own thread and passes it the time of its tick as `slot`."""
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         job.func(**{**job.kwargs, "slot": run_times[-1].astimezone(UTC)})
@@ -22,7 +22,7 @@ class SlotExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no ty
 
 
 def tick(job: Job, slot: datetime) -> None:
-    """Log and send one tick. A broker that is down costs this tick only."""
+    """Log one tick and send its message. While Redis is down the message is dropped and the clock goes on."""
     late = (datetime.now(UTC) - slot).total_seconds() * 1000
     logger.log(job.log_level, "tick job=%s slot=%s late_ms=%.1f", job.actor.actor_name, slot.isoformat(), late)
     try:
@@ -39,6 +39,6 @@ def build_clock(jobs: list[Job]) -> BlockingScheduler:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in jobs:
-        # The executor replaces the slot by the tick's time.
+        # SlotExecutor passes the tick's time in place of None.
         clock.add_job(tick, job.trigger, kwargs={"job": job, "slot": None}, id=job.actor.actor_name)
     return clock

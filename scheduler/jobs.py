@@ -1,4 +1,4 @@
-"""Which message the clock sends, and how often."""
+"""Which messages the clock sends, and how often."""
 
 import logging
 from collections.abc import Callable
@@ -13,24 +13,31 @@ from dramatiq import Actor
 from scheduler.schedule import DAY, every, next_slot
 from uploads.actors import audit_files, clean_up, email_report, requeue_reports, requeue_stalled
 
-RECOVERY = 5  # seconds
-LEAST_AGE = 60_000  # milliseconds for which a message waits at least for a busy worker
+RECOVERY_INTERVAL = 5  # seconds
+RECOVERY_MAX_AGE = 60_000  # milliseconds that a recovery message may wait for a busy worker before it expires
 
 
 @dataclass(frozen=True)
 class Job:
-    """An actor that is sent a message when the trigger fires. `arguments` makes its arguments from the slot (UTC)."""
+    """An actor that is sent a message when the trigger fires.
+
+    `arguments` returns the message's arguments for a slot: the time, in UTC, at which the trigger was due.
+    """
 
     actor: Actor[..., Any]
     trigger: BaseTrigger
     arguments: Callable[[datetime], tuple[str, ...]] = lambda slot: ()
-    least_age: int = 0  # milliseconds
+    shortest_max_age: int = 0  # milliseconds
     log_level: int = logging.INFO
 
     def enqueue(self, slot: datetime) -> None:
-        """Send the message for one slot. It expires when the next slot comes, so that downtime makes no backlog."""
+        """Send the message for one slot.
+
+        So that downtime leaves no backlog, it expires after the time from this slot to the next, but not before
+        `shortest_max_age`.
+        """
         upcoming = next_slot(self.trigger, slot)
-        age = max(int((upcoming - slot).total_seconds() * 1000), self.least_age) if upcoming else None
+        age = max(int((upcoming - slot).total_seconds() * 1000), self.shortest_max_age) if upcoming else None
         self.actor.send_with_options(args=self.arguments(slot), max_age=age)  # milliseconds
 
 
@@ -41,8 +48,8 @@ def slot_as_text(slot: datetime) -> tuple[str]:
 def all_jobs() -> list[Job]:
     return [
         Job(email_report, settings.REPORT_SCHEDULE, slot_as_text),
-        Job(requeue_stalled, every(RECOVERY), least_age=LEAST_AGE, log_level=logging.DEBUG),
-        Job(requeue_reports, every(RECOVERY), least_age=LEAST_AGE, log_level=logging.DEBUG),
+        Job(requeue_stalled, every(RECOVERY_INTERVAL), shortest_max_age=RECOVERY_MAX_AGE, log_level=logging.DEBUG),
+        Job(requeue_reports, every(RECOVERY_INTERVAL), shortest_max_age=RECOVERY_MAX_AGE, log_level=logging.DEBUG),
         Job(audit_files, every(DAY)),
         Job(clean_up, every(DAY)),
     ]

@@ -1,4 +1,4 @@
-"""When something is due: a number of seconds on the clock, or a cron line."""
+"""Schedules: a number of seconds, aligned to the clock, or a cron line."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,21 +18,21 @@ def every(seconds: int) -> BaseTrigger:
 
 
 def next_slot(trigger: BaseTrigger, after: datetime) -> datetime | None:
-    """Return the trigger's first time after a moment; None where it never comes again."""
+    """Return the trigger's first time after a moment; None where it never fires again."""
     upcoming: datetime | None = trigger.get_next_fire_time(None, after + timedelta(microseconds=1))
     return upcoming.astimezone(UTC) if upcoming else None
 
 
 def last_slot(trigger: BaseTrigger, until: datetime) -> datetime | None:
-    """Return the trigger's last time up to a moment, sought in growing stretches of the past up to some years."""
-    stretch = timedelta(minutes=1)
-    while stretch < timedelta(days=3000):
-        slot = next_slot(trigger, until - stretch)
+    """Return the trigger's last time up to a moment, or None where it did not fire in about eight years before."""
+    window = timedelta(minutes=1)
+    while window < timedelta(days=3000):
+        slot = next_slot(trigger, until - window)
         if slot and slot <= until:
             while (later := next_slot(trigger, slot)) and later <= until:
                 slot = later
             return slot
-        stretch *= 2
+        window *= 2
     return None
 
 

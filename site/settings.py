@@ -12,7 +12,7 @@ from environment.kinds import Kind
 from environment.variables import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"  # What this machine keeps for itself: SQLite, the bundled Valkey, the generated key.
+VAR_DIR = BASE_DIR / "var"  # Local data: the SQLite file, the bundled Valkey's data, the generated key.
 
 environment = Environment(upsun.variables(os.environ))
 Value = TypeVar("Value")
@@ -23,7 +23,7 @@ def read(variable: str, default: str, kind: Kind[Value]) -> Value:
 
 
 def generated_key() -> str:
-    """Return the key that `runall` has made, or an empty text where there is none: only web needs one."""
+    """Return the key that `runall` has generated, or an empty text without one: only the web process needs a key."""
     try:
         return (VAR_DIR / "secret-key").read_text()
     except OSError:
@@ -50,7 +50,7 @@ LOGOUT_REDIRECT_URL = "uploads:list"
 CSRF_FAILURE_VIEW = "uploads.pages.errors.csrf_failure"
 
 INSTALLED_APPS = [
-    "uploads",  # Before django_dramatiq, so that `rundramatiq` is ours.
+    "uploads",  # Before django_dramatiq: both have a command `rundramatiq`, and the first app's is run.
     "scheduler",
     "django_dramatiq",
     "django_htmx",
@@ -98,13 +98,13 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-# Browsers send the cookies of every port of a host. With Django's names another site on localhost would be logged out.
+# Browsers share a host's cookies between all ports. With Django's names a login here would end one on another port.
 SESSION_COOKIE_NAME = "tallybox_session"
 CSRF_COOKIE_NAME = "tallybox_csrf"
 MESSAGE_STORAGE = "uploads.pages.messages.MessageStorage"
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # Whether subdomains follow is the domain owner's business, not this site's.
-    "security.W021",  # So is the browsers' preload list.
+    "security.W005",  # HSTS for subdomains: the owner of the domain decides, not this site.
+    "security.W021",  # HSTS preload list: the owner of the domain decides, too.
 ]
 
 STATIC_URL = "static/"
@@ -153,7 +153,7 @@ DRAMATIQ_BROKER = {
     ],
 }
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
-DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]  # It prunes a table that nothing here writes.
+DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]  # Its actor deletes rows of a table that stays empty.
 
 # Reports and mail ----------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ EMAIL = read("EMAIL_URL", "consolemail://", kinds.MAIL_SERVER)
 CONSOLE_MAIL = read("CONSOLE_MAIL", "line", kinds.choice("line", "whole"))
 EMAIL_TIMEOUT = 10  # seconds
 vars().update(EMAIL)
-# Why no mail is sent at all, for people; empty where it is.
+# The reason why no mail is sent, shown to people; empty where mail is sent.
 MAIL_OFF = ""
 if EMAIL["EMAIL_BACKEND"] == "django.core.mail.backends.dummy.EmailBackend":
     MAIL_OFF = environment.variables.get("MAIL_OFF") or "EMAIL_URL says so"
@@ -185,10 +185,10 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        # The scheduler says what it sends; APScheduler's own lines would only repeat it.
+        # The scheduler logs each tick itself; APScheduler's lines would repeat it.
         "apscheduler": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # Refused requests are answered, not errors of ours.
+        # A refused request has its answer and is no error of this site.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "ERROR", "filters": ["refused_hosts"]},
     },

@@ -1,4 +1,4 @@
-"""What workers do, a message each: read one upload, mail one report, send again what was lost, clean up, audit."""
+"""The actors: process one upload, mail one report, send lost messages again, clean up, audit the files."""
 
 import logging
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ SECOND = 1000  # Dramatiq counts in milliseconds.
 
 @dramatiq.actor(queue_name="uploads", max_retries=5, min_backoff=SECOND, max_backoff=15 * SECOND)
 def process_upload(upload_id: int) -> None:
-    """Store the upload's metadata, or why it has none. Does nothing where another worker has or had it."""
+    """Store the upload's metadata, or why it has none. Does nothing where another worker has it or has finished it."""
     logger.info("received upload_id=%s", upload_id)
     with new_claim() as claim_id:
         upload = Upload.objects.claim(upload_id, claim_id, holder=process_id())
@@ -48,8 +48,8 @@ def send_later(upload_id: int, delay: timedelta) -> None:
         logger.warning("retry not sent, Redis failed upload_id=%s error=%s", upload_id, error)
 
 
-# A report has priority over uploads: it is short, and its reader expects it on the minute. How often and how long it is
-# tried again, `delivery.send` decides by the next slot.
+# A report has priority over uploads, because it is short and is expected on the minute. `delivery.send` limits the
+# retries: it stops when the next slot is due.
 @dramatiq.actor(queue_name="reports", priority=-1, max_retries=1000, min_backoff=SECOND, max_backoff=15 * SECOND)
 def email_report(slot: str) -> None:
     """Mail the report for a slot (ISO 8601, UTC), unless that slot already has one."""
@@ -77,7 +77,7 @@ def requeue_stalled() -> None:
 
 @dramatiq.actor(queue_name="reports", priority=-2, max_retries=0, throws=AWAY)
 def requeue_reports() -> None:
-    """Send again the messages of reports that were lost or belonged to a worker that died, and a lost tick's."""
+    """Send again the messages of reports that were lost or belonged to a worker that died, and of a missed tick."""
     for slot, max_age in report_recovery.slots_to_send(timezone.now()):
         email_report.send_with_options(
             args=(slot.isoformat(),), max_age=milliseconds(max_age) if max_age is not None else None
@@ -87,7 +87,7 @@ def requeue_reports() -> None:
 
 @dramatiq.actor(queue_name="reports", max_retries=0, throws=AWAY)
 def clean_up() -> None:
-    """Remove what broken uploads left behind, and the heartbeats of processes long gone."""
+    """Remove the files of uploads that broke off, and the heartbeats of processes that died over a day ago."""
     remove_leftovers()
     Heartbeat.objects.forgotten().delete()
 

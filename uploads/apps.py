@@ -6,9 +6,10 @@ class UploadsConfig(AppConfig):
     name = "uploads"
 
     def ready(self) -> None:
-        """Connect the signals and give workers their middleware, which needs the models and so is not in the settings.
+        """Connect the signals and add the workers' middleware.
 
-        Dramatiq calls the middleware's `after_…` methods in reverse order.
+        The middleware imports models, and the settings' middleware is imported before models can be. Dramatiq calls the
+        `after_…` methods in reverse order: claims are handed back before the heartbeat stops.
         """
         from uploads import signals  # noqa: F401 - connects the receivers
         from uploads.metadata.sandbox.children import children

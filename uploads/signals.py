@@ -1,4 +1,4 @@
-"""What follows from a saved or deleted upload. The signal joins the web to the worker; neither imports the other."""
+"""Sends a message for a new upload, and removes a deleted upload's file. So pages need not import actors."""
 
 import logging
 from typing import Any
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @receiver(post_save, sender=Upload)
 def enqueue_processing(instance: Upload, created: bool, raw: bool, **kwargs: Any) -> None:
-    def send() -> None:  # Not a partial: Django cannot log the failure of a function without a name.
+    def send() -> None:  # Not a partial: Django logs a failure by the function's name, which a partial lacks.
         enqueue(instance.pk)
 
     if created and not raw:
@@ -25,7 +25,7 @@ def enqueue_processing(instance: Upload, created: bool, raw: bool, **kwargs: Any
 
 
 def enqueue(upload_id: int) -> None:
-    """Send the message. Without Redis the upload is safe and waits: the row is the truth, the message a hint."""
+    """Send the message. While Redis is down the row is marked as unsent, and `requeue_stalled` sends it later."""
     try:
         process_upload.send(upload_id)
     except RedisError as error:

@@ -1,4 +1,4 @@
-"""What each kind of variable may hold: the function that reads it, and what a person is told whose value is refused."""
+"""The kinds of variables: for each, the function that parses a value, and a text that says which values are allowed."""
 
 from collections.abc import Callable
 from functools import partial

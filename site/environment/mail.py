@@ -27,9 +27,9 @@ SERVER = re.compile(r"(?P<host>[\w.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port
 def parse_email(value: str) -> dict[str, Any]:
     """Return Django's settings for mail from `scheme://user:password@host:port`.
 
-    The last @ ends the login and its first colon ends the user, so that a password may hold any sign; a % begins an
-    encoded one (RFC 3986, section 2.1). Refused are other schemes, a query or a path after the host, a user without
-    a password, and a login that SMTP cannot send.
+    The last @ ends the login, and the login's first colon ends the user, so that a password may hold any character. A %
+    begins a percent-encoded character (RFC 3986, section 2.1). Refused are other schemes, a query or a path after the
+    host, a user without a password, and a login that SMTP cannot send.
     """
     scheme, separator, rest = value.partition("://")
     if scheme in BACKENDS and separator:
@@ -52,7 +52,10 @@ def parse_email(value: str) -> dict[str, Any]:
 
 
 def parse_login(login: str) -> tuple[str, str]:
-    """Return user and password. Django logs in with both or not at all, and smtplib sends ASCII."""
+    """Return user and password, percent-decoded.
+
+    Neither may be empty, because Django logs in only with both. Both must be ASCII, because smtplib sends nothing else.
+    """
     user, _, password = login.partition(":")
     if re.search(r"%(?![0-9A-Fa-f]{2})", login):
         raise ValueError("a % that encodes nothing")
@@ -63,7 +66,7 @@ def parse_login(login: str) -> tuple[str, str]:
 
 
 def parse_mailbox(value: str) -> str:
-    """Return `name@example.com` or `Name <name@example.com>`. Whatever Django's mail could not send to is refused."""
+    """Return `name@example.com` or `Name <name@example.com>`. An address that Django cannot send to is refused."""
     try:
         validate_email(parseaddr(value)[1])
         sanitize_address(value, "utf-8")

@@ -19,7 +19,7 @@ SQLITE_OPTIONS = {
 }
 DATABASE_NAME = re.compile(r"[^/@#?]{1,63}")  # 63 bytes is PostgreSQL's limit.
 HOST = re.compile(r"[\w.:%-]*|/[^,]*")  # A name, an address, or the folder of a Unix socket.
-REDIS_OPTION = re.compile(r"db|client_name|ssl_\w+")  # Any other would change what the broker has been measured with.
+REDIS_OPTION = re.compile(r"db|client_name|ssl_\w+")  # Others would override the broker's time-outs.
 
 
 def parse_database(value: str, base: Path, own_folder: Path) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def may_be_sqlite(path: Path) -> bool:
 
 
 def postgresql(url: str) -> dict[str, Any]:
-    """Return the settings for PostgreSQL, read by its own library (libpq), so that its options may follow as a query.
+    """Return the settings for PostgreSQL. Its own library, libpq, reads the URL, so a query may set libpq's options.
 
     What libpq refuses is refused, and a URL without a database. So is a host, port or name with a sign that cannot
     stand in it: most likely it belongs to a password whose `/` or `@` is not percent-encoded.
@@ -98,7 +98,7 @@ def postgresql(url: str) -> dict[str, Any]:
 
 
 def parse_redis(value: str) -> str:
-    """Return the URL of a Redis. What redis-py refuses is refused, and what it would drop without a word."""
+    """Return the URL of a Redis. A URL is refused if redis-py refuses it or would silently ignore a part of it."""
     parts = urlsplit(value)
     if re.search(r"[#\s]|%(?![0-9A-Fa-f]{2})", value) or not all(map(REDIS_OPTION.fullmatch, options(parts.query))):
         raise ValueError("not a URL")

@@ -17,8 +17,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}  # Browsers leave these out of an Ori
 def parse_hosts(value: str) -> list[str]:
     """Return the hosts that the site answers, as Django's ALLOWED_HOSTS has them.
 
-    Django would take a scheme, a port, a path, `*.example.com`, a final dot, IPv6 without brackets or letters beyond
-    ASCII, too, and then match no request: they are refused.
+    Refused are entries that Django accepts but that match no request: with a scheme, a port, a path, `*.example.com`, a
+    final dot, IPv6 without brackets, or letters beyond ASCII.
     """
     hosts = [allowed_host(entry) for entry in parse_list(value)]
     if not hosts:
@@ -29,17 +29,17 @@ def parse_hosts(value: str) -> list[str]:
 def allowed_host(entry: str) -> str:
     if entry == "*":
         return entry
-    host = split_domain_port(entry)[0]  # As Django reads the Host header that it compares with this.
+    host = split_domain_port(entry)[0]  # Django splits the Host header in this way, too.
     if not host or host != entry.lower():
         raise ValueError(entry)
-    return compressed(host)
+    return canonical_host(host)
 
 
 def parse_origins(value: str) -> list[str]:
-    """Return origins as browsers write them: lower case, no final slash, no port that goes without saying.
+    """Return origins as browsers write them: lower case, no final slash, no default port.
 
-    All that no Origin header can hold is refused: other schemes, a path, a login. A `*` may stand for what is below a
-    domain, as in `https://*.example.com`, and nowhere else.
+    What an Origin header cannot hold is refused: other schemes, a path, a login. A `*` is allowed only for all
+    subdomains, as in `https://*.example.com`.
     """
     return [origin(entry) for entry in parse_list(value)]
 
@@ -50,10 +50,10 @@ def origin(entry: str) -> str:
         raise ValueError(entry)
     port = parse_port(match["port"]) if match["port"] else DEFAULT_PORTS[match["scheme"]]
     shown_port = "" if port == DEFAULT_PORTS[match["scheme"]] else f":{port}"
-    return f"{match['scheme']}://{compressed(match['host'])}{shown_port}"
+    return f"{match['scheme']}://{canonical_host(match['host'])}{shown_port}"
 
 
-def compressed(host: str) -> str:
+def canonical_host(host: str) -> str:
     """Return a host as browsers write it: an IPv6 address in its shortest form."""
     return f"[{IPv6Address(host[1:-1])}]" if host.startswith("[") else host
 
@@ -61,8 +61,8 @@ def compressed(host: str) -> str:
 def parse_site(value: str) -> str:
     """Return the site's address without a final slash.
 
-    A path is refused, because pages look for their style and scripts at the root of the host; so are a login, a query
-    and a fragment, after which no path of a page can follow.
+    A path is refused, because pages load their style and scripts from the root of the host. A login, a query and a
+    fragment are refused, because mails show the address and append a page's path to it.
     """
     match = SITE.fullmatch(value)
     if not match:

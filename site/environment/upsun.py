@@ -16,7 +16,7 @@ NO_MAIL = "dummymail://"
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Merge three sources; a later one wins: the platform's values, what a person has set, safeguards for previews.
+    """Merge three sources: the platform's values, what a person has set, safeguards for previews. The later one wins.
 
     A variable that is empty counts as unset.
     """
@@ -31,9 +31,9 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_platforms_own(environ: Mapping[str, str], variable: str) -> bool:
-    """Tell whether a URL leads to the relationship's own host: then the platform has set it, not a person.
+    """Tell whether the platform, not a person, has set a URL: then the URL names the relationship's own host.
 
-    Its scheme need not be one that redis-py reads, so the URL is built anew from the relationship's other variables.
+    The platform's URL may have a scheme that redis-py does not know, so `services` builds another one.
     """
     host = environ.get(f"{variable.removesuffix('_URL')}_HOST")
     return bool(host) and urlsplit(environ.get(variable, "")).hostname == host
@@ -76,7 +76,7 @@ def secret_key(environ: Mapping[str, str]) -> str:
 def address(environ: Mapping[str, str], relationship: str) -> str:
     """Return a service's `user:password@host:port`, or `host:port` where it has no login.
 
-    Without the relationship end the process with a line that names it.
+    If there is no such relationship, the process ends with a line that names it.
     """
     user, password, host, port = (
         environ.get(f"{relationship}_{part}", "") for part in ("USERNAME", "PASSWORD", "HOST", "PORT")
@@ -136,14 +136,14 @@ def safeguards(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_preview(environ: Mapping[str, str]) -> bool:
-    """Tell whether this is no production environment; without a type it counts as a preview."""
+    """Tell whether this is not production. An environment without a type counts as a preview."""
     return environ.get("PLATFORM_ENVIRONMENT_TYPE") != "production"
 
 
 def may_mail_from_previews(environ: Mapping[str, str]) -> bool:
     """Tell whether MAIL_FROM_PREVIEWS names this branch.
 
-    It is no switch, because the branches made from this one inherit its value.
+    The variable is not just 1 or 0, because branches made from this one inherit it and would send mail, too.
     """
     return branch(environ) in environ.get("MAIL_FROM_PREVIEWS", "").split(",")
 

@@ -13,7 +13,7 @@ LONGEST_SOCKET = 107  # Bytes of a Unix socket's path (unix(7)).
 
 
 def parse_switch(value: str) -> bool:
-    """Return whether a switch is on. Everything but 1, 0 and the words for them is refused."""
+    """Return whether a switch is on. Values other than 1, 0 and the words in SWITCHES are refused."""
     if value.lower() not in SWITCHES:
         raise ValueError(value)
     return SWITCHES[value.lower()]
@@ -56,8 +56,11 @@ def parse_port(value: str) -> int:
 
 
 def parse_hostname(value: str) -> str:
-    """Return the name or address of a server. A name with an empty or too long part is refused: looking it up raises a
-    UnicodeError each time, which nobody expects of a server that is away."""
+    """Return the name or address of a server.
+
+    A name with an empty or too long part is refused: each connection to it would raise a UnicodeError, which the code
+    that handles a server's failures does not catch.
+    """
     if not re.fullmatch(r"[\w.:-]+", value):
         raise ValueError(value)
     value.encode("idna")
@@ -67,8 +70,8 @@ def parse_hostname(value: str) -> str:
 def parse_socket(value: str) -> str:
     """Return the path of a Unix socket; an empty text where there is none.
 
-    A relative path, one that is too long, one in a folder that does not exist and one that is taken by something other
-    than a socket are refused. So is, as an OSError, a path that may not be looked at.
+    A path is refused if it is relative, is too long, lies in a folder that does not exist, or names something that is
+    not a socket. A path that this process may not look at raises an OSError.
     """
     path = Path(value)
     is_free = path.is_socket() or not path.exists()
@@ -79,7 +82,7 @@ def parse_socket(value: str) -> str:
 
 
 def parse_namespace(value: str) -> str:
-    """Return the first part of keys in Redis. Spaces and most signs are refused."""
+    """Return the prefix of all keys in Redis. Spaces and most punctuation marks are refused."""
     if not re.fullmatch(r"[\w.:-]+", value):
         raise ValueError(value)
     return value
@@ -91,10 +94,10 @@ def parse_list(value: str) -> list[str]:
 
 
 def parse_folder(value: str, base: Path) -> str:
-    """Return the whole path of a folder; a relative one is below `base`, from whatever working directory it is read.
+    """Return the absolute path of a folder. A relative path is below `base`, not below the working directory.
 
-    The folder need not exist, nor need this process be able to make it: a mount may come later, and the scheduler needs
-    none. A file, and a path below a file, is refused.
+    The folder need not exist: it may be mounted later, and the scheduler does not use it. A file, and a path below a
+    file, is refused.
     """
     try:
         folder = (base / value).resolve()

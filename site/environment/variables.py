@@ -1,4 +1,4 @@
-"""Reading one environment variable: settings.py names it, a function of this package says what may stand in it."""
+"""Reads one environment variable: settings.py names the variable, and a function of this package parses its value."""
 
 import re
 import sys
@@ -30,8 +30,8 @@ class Environment:
     def read(self, variable: str, default: str, parse: Callable[[str], Value], allowed: str) -> Value:
         """Return what `parse` makes of a variable, or end the process with one line that says what is wrong.
 
-        The line names the variable, shows its value without passwords, and says what is allowed. `parse` refuses a
-        value by a ValueError, or by an OSError where it looks at files.
+        The line names the variable, shows its value without passwords, and says what is allowed. `parse` raises
+        ValueError for a value that it refuses, and OSError where it cannot look at a file.
         """
         value = self.variables.get(variable, "").strip()
         if value:
@@ -55,7 +55,10 @@ def shown(variable: str, value: str) -> str:
 
 
 def without_password(value: str) -> str:
-    """Return a URL without login and options, and of any other text only the scheme: the rest may be a password."""
+    """Return a URL without its login and options.
+
+    Of a text that is not a URL only the scheme is returned, because the rest may be a password.
+    """
     if match := URL.fullmatch(value):
         login, options = "…@" if match["login"] else "", f"{match['options'][0]}…" if match["options"] else ""
         return f"{match['scheme'] or ''}{login}{match['place']}{options}"

@@ -34,13 +34,16 @@ def visible_upload(request: HttpRequest, public_id: uuid.UUID) -> Upload:
 
 
 def may_read_reports(request: HttpRequest) -> bool:
-    """Tell whether this person may read reports, which name everybody's files: staff, and anybody on a laptop."""
-    is_laptop = settings.DEBUG and not settings.LOGIN_REQUIRED
-    return is_laptop or bool(getattr(request.user, "is_staff", False))
+    """Tell whether this person may read reports, which name everybody's files.
+
+    Staff may, and anybody may where DEBUG is on and no login is required: on a developer's machine.
+    """
+    is_open_to_all = settings.DEBUG and not settings.LOGIN_REQUIRED
+    return is_open_to_all or bool(getattr(request.user, "is_staff", False))
 
 
 def report_access(request: HttpRequest) -> dict[str, bool]:
-    """Tell templates whether to show the way to the reports (a context processor)."""
+    """Tell templates whether to show the link to the reports (a context processor)."""
     return {"may_read_reports": may_read_reports(request)}
 
 

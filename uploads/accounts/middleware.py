@@ -1,4 +1,4 @@
-"""Access to the site as a whole: only with a login, where LOGIN_REQUIRED is set."""
+"""Requires a login for the whole site where LOGIN_REQUIRED is set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from uploads.accounts.programs import wants_json
 
 
 class LoginRequired(LoginRequiredMiddleware):
-    """Django's own, where LOGIN_REQUIRED is set; a program gets 401 rather than a form."""
+    """Django's LoginRequiredMiddleware, if LOGIN_REQUIRED is set. A program gets status 401 instead of a login form."""
 
     def process_view(
         self,

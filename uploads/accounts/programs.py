@@ -12,9 +12,9 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 def comes_from_a_program(request: HttpRequest) -> bool:
-    """Tell whether no browser sent this, so that CSRF cannot be the matter.
+    """Tell whether a program, not a browser, sent this request, so that it needs no CSRF check.
 
-    A browser names an Origin with each POST and has the cookie of the page's form. Without a session there is nobody
-    whose rights a foreign page could use.
+    A browser sends an Origin header with each POST and the form's CSRF cookie. A request without a session cookie has
+    no user whose rights a foreign page could abuse.
     """
     return request.COOKIES.keys() <= {COOKIE} and "Origin" not in request.headers

@@ -1,4 +1,4 @@
-"""A browser's own id, in a signed cookie: by it a visitor without an account finds their uploads again."""
+"""A browser's id in a signed cookie. It lets a visitor without an account see their own uploads."""
 
 import uuid
 from datetime import timedelta
@@ -11,7 +11,7 @@ AGE = timedelta(days=90)  # from the last upload
 
 
 def visitor_of(request: HttpRequest) -> uuid.UUID | None:
-    """Return the id, None where the browser has sent nothing yet or shows a cookie that is not ours."""
+    """Return the browser's id; None where it has no such cookie, or one that has expired or was not signed by us."""
     value = request.get_signed_cookie(COOKIE, default=None, max_age=AGE)
     return uuid.UUID(value) if value else None
 

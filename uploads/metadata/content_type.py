@@ -1,4 +1,4 @@
-"""Telling a content type from a file's first bytes. What the client or the name says does not count.
+"""Determines a content type from a file's first bytes, not from its name or the client's Content-Type.
 
 Signatures are from the formats' specifications, names from https://www.iana.org/assignments/media-types/ or, where a
 format is not registered, the name in common use. The WHATWG's sniffing standard is the model for text against binary:
@@ -10,7 +10,7 @@ import re
 HEAD = 64 * 1024  # bytes: enough for tar's mark at 257, ISO 9660's at 32,769 and a look at text
 UNKNOWN = "application/octet-stream"
 
-#: offset → (signature, content type); the first match wins.
+#: (offset, signature, content type); the first match wins.
 SIGNATURES: list[tuple[int, bytes, str]] = [
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -97,7 +97,7 @@ def content_type_of(head: bytes) -> str:
 
 
 def container_type(head: bytes) -> str | None:
-    """Look into formats that share a signature with others."""
+    """Return the type of a format that needs more than a signature to be recognised, or None."""
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return zip_type(head)
     if head[:4] == b"RIFF":
@@ -120,7 +120,7 @@ def container_type(head: bytes) -> str | None:
 
 
 def brand_type(head: bytes) -> str:
-    """Return the type of an ISO base media file by its brand; if that is general, by the compatible ones."""
+    """Return the type of an ISO base media file by its brand; for a general HEIF brand look for AVIF as compatible."""
     brand, compatible = head[8:12], head[16 : int.from_bytes(head[:4])]
     if brand in (b"mif1", b"msf1") and (b"avif" in compatible or b"avis" in compatible):
         return "image/avif"
@@ -163,7 +163,7 @@ def marked_text_type(head: bytes) -> str | None:
 
 
 def plain_text_type(head: bytes) -> str | None:
-    """Return a text type where there is no byte that text never holds."""
+    """Return a text type, or None where there is a control character that text files do not contain."""
     return None if BINARY.search(head) else markup_type(head.decode("utf-8", "replace"))
 
 

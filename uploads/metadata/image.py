@@ -5,8 +5,9 @@ from typing import IO, Any
 
 from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-Image.MAX_IMAGE_PIXELS = None  # The guard against decoding too many pixels, of which none is decoded here.
-Image.preinit()  # BMP, GIF, JPEG, PNG. All is imported now, because later the process may open nothing.
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limit on pixels to decode. Nothing is decoded here.
+# All plugins are imported now, because a process that has dropped its rights may be unable to read them.
+Image.preinit()  # BMP, GIF, JPEG, PNG
 LOADED = [AvifImagePlugin, Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin]
 FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"]  # Not ICO: opening one decodes it.
 

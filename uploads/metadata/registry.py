@@ -1,7 +1,7 @@
 """Which extractor reads which content type, and what is known of every file: size, type and digest.
 
 An extractor is one function for a family of formats, from an open binary file to a dict that JSON can hold. It runs in
-a child process (`sandbox/`). Whatever it raises means that the file could not be read.
+a child process (`sandbox/`). Any exception that it raises means that the file could not be read.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ def read(file: IO[bytes], name: str, on_progress: Callable[[], None] = lambda: N
 
     Raises:
         OSError: the file cannot be read.
-        ParserCrashed: the file made its parser die, hang or run wild.
-        ParserUnavailable: there is no parser for it at the moment.
+        ParserCrashed: the parser died, hung or gave no valid answer.
+        ParserUnavailable: no parser is free, or the system cannot start one.
     """
     content_type = content_type_of(file.read(HEAD))
-    extractor = EXTRACTORS.get(content_type)  # First: where it cannot run, the whole file was not read in vain.
+    extractor = EXTRACTORS.get(content_type)  # Before the digest, which would be wasted if no parser is free.
     extracted = extract(extractor, sorted(set(EXTRACTORS.values())), file) if extractor else {}
     file.seek(0)
     size, sha256 = digest(file, on_progress)

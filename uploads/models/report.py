@@ -1,4 +1,4 @@
-"""A report: one tick of its clock, and the mail that was sent for it."""
+"""A report: one time of REPORT_SCHEDULE, its slot, and the mail that was sent for it."""
 
 import uuid
 from datetime import datetime
@@ -17,11 +17,11 @@ class ReportQuerySet(ClaimedQuerySet["Report"]):
         return self.filter(status=Report.Status.SENT)
 
     def overdue(self, before: datetime) -> Self:
-        """Keep the reports that wait for an attempt whose message was not sent, or is lost."""
+        """Keep the waiting reports whose message was not sent, or was due before a moment and is lost."""
         return self.waiting().filter(Q(due_at=None) | Q(due_at__lt=before))
 
     def claim_slot(self, slot: datetime, claim_id: uuid.UUID, *, holder: uuid.UUID) -> "Report | None":
-        """Take a slot's report for sending, made now where there is none; None as for `claim`."""
+        """Claim the report of a slot, which is created if there is none. Return None where `claim` does."""
         report, _ = self.get_or_create(slot=slot)
         return self.claim(report.pk, claim_id, holder=holder)
 
@@ -35,7 +35,7 @@ class Report(Claimed):
 
     WAITING = HELD = Status.SENDING  # A report that waits for its next attempt has no holder.
 
-    slot = models.DateTimeField(unique=True, help_text="The tick it stands for, UTC.")
+    slot = models.DateTimeField(unique=True, help_text="The time of its tick, UTC.")
     status = models.CharField(max_length=10, choices=Status, default=Status.SENDING)
     sent_at = models.DateTimeField(null=True, blank=True)
     totals = models.JSONField(default=dict, blank=True)
@@ -54,7 +54,7 @@ class Report(Claimed):
         return reverse("reports:detail", args=[self.pk])
 
     def keep(self, **mail: Any) -> bool:
-        """Store the mail as it is about to be sent."""
+        """Store the mail before it is sent."""
         return self.settle(**mail)
 
     def succeed(self) -> bool:
@@ -67,7 +67,10 @@ class Report(Claimed):
         return self.settle(status=self.Status.FAILED, error=reason)
 
     def hand_back(self, *, due: datetime | None, **fields: Any) -> bool:
-        """Release it. The attempt counts: only the first one may send a report when the next is due already."""
+        """Release the report and leave the attempt counted.
+
+        When the next report is due, `delivery.send` mails a report only in its first attempt.
+        """
         return self.release(due=due, **fields)
 
     def give_up(self) -> None:

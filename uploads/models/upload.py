@@ -15,23 +15,26 @@ from uploads.storage import mount
 from uploads.storage.paths import stored_path
 from uploads.workers.claims import Claimed, ClaimedQuerySet
 
-MAX_ATTEMPTS = 3  # A file that crashed its parser, or its worker, so often is not tried again.
+MAX_ATTEMPTS = 3  # After so many crashes of its parser or its worker a file is not tried again.
 
 
 class UploadQuerySet(ClaimedQuerySet["Upload"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser, visitor: uuid.UUID | None) -> Self:
-        """Keep what a person may see: staff all, others their own account's and their own browser's."""
+        """Keep the uploads that a person may see: all for staff, else those of their account and of their browser."""
         if getattr(user, "is_staff", False):
             return self
         own = Q(visitor=visitor) if visitor else Q(pk__in=[])
         return self.filter(own | Q(owner=user) if user.is_authenticated else own)
 
     def are_out_of_reach(self) -> bool:
-        """Tell whether there should be files and not even their folder is there: the media mount is away."""
+        """Tell whether the media mount is away: there are rows, but the folder of stored files does not exist."""
         return not mount.is_there() and self.exists()
 
     def requeue(self) -> int:
-        """Make finished uploads pending and unsent, as new; return how many. The scheduler has them sent."""
+        """Reset uploads to pending and unsent, except those that a worker holds; return how many.
+
+        The next `requeue_stalled` sends their messages.
+        """
         unsent = {"status": Upload.Status.PENDING, "due_at": None, "processed_at": None, "missing_since": None}
         return self.exclude(status=Upload.Status.PROCESSING).update(attempts=0, error="", holder=None, **unsent)
 
@@ -47,7 +50,7 @@ class Upload(Claimed):
 
     WAITING, HELD = Status.PENDING, Status.PROCESSING
 
-    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="Its address; a secret.")
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False, help_text="The random id in its URL.")
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, db_index=False
     )
@@ -56,7 +59,7 @@ class Upload(Claimed):
     file = models.FileField(upload_to=stored_path)
     size = models.BigIntegerField(help_text="Bytes.")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
-    content_type = models.CharField(max_length=100, blank=True, help_text="Told from the bytes.")
+    content_type = models.CharField(max_length=100, blank=True, help_text="Determined from the bytes.")
     metadata = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True, help_text="Why it failed, for a person.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -69,7 +72,7 @@ class Upload(Claimed):
 
     class Meta:
         indexes = [
-            models.Index(fields=["owner", "id"], name="upload_owner"),  # With the key: the newest ones first.
+            models.Index(fields=["owner", "id"], name="upload_owner"),  # The id is for the order: newest first.
             models.Index(fields=["visitor", "id"], name="upload_visitor"),
             models.Index(fields=["status", "content_type", "size"], name="upload_tally"),
             models.Index(fields=["id"], condition=Q(status="failed"), name="upload_failed"),
@@ -96,16 +99,16 @@ class Upload(Claimed):
         return self.attempts >= MAX_ATTEMPTS
 
     def finish(self, metadata: dict[str, Any]) -> bool:
-        """Store what was read. False, here and below, as for `settle`: another worker has the row."""
+        """Store what was read; return False where the claim was lost."""
         found = {"metadata": metadata, "content_type": metadata["content_type"]}
         return self.settle(status=self.Status.READY, processed_at=timezone.now(), **found)
 
     def fail(self, reason: str) -> bool:
-        """Store why it cannot be read."""
+        """Store why the file cannot be read; return False where the claim was lost."""
         return self.settle(status=self.Status.FAILED, error=reason, processed_at=timezone.now())
 
     def release(self, *, due: datetime | None, missing_since: datetime | None = None, **fields: Any) -> bool:
-        """Let the next attempt have it. An attempt that found the file forgets since when it was missing."""
+        """Release the upload for its next attempt. `missing_since` is cleared unless this attempt missed the file."""
         return super().release(due=due, missing_since=missing_since, **fields)
 
     def give_up(self) -> None:

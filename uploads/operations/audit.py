@@ -45,12 +45,12 @@ class Findings:
 
 
 def audit(*, with_digest: bool = False) -> Findings:
-    """Compare every row with the disk and every file with the rows. With digests all files are read.
+    """Compare every row with the disk and every file with the rows. With `with_digest` all files are read.
 
-    Files that arrived in the last minutes may have no row yet, because their transaction is open. They are left out.
+    Rows and files of the last two minutes are left out: a file may have no row yet, because its transaction is open.
 
     Raises:
-        MediaMissing: nothing can be said, because the whole mount seems to be away.
+        MediaMissing: the whole mount seems to be away, so every file would look missing.
     """
     refuse_without_media()
     findings = Findings()
@@ -60,7 +60,7 @@ def audit(*, with_digest: bool = False) -> Findings:
             findings.missing.append(upload)
         elif with_digest and has_changed(upload):
             findings.changed.append(upload)
-    if findings.missing:  # The mount may have gone while it was looked through.
+    if findings.missing:  # The mount may have gone away during the loop.
         refuse_without_media()
     findings.orphans = [path for batch in batches(stored_files()) for path in without_row(batch)]
     return findings
@@ -80,9 +80,9 @@ def has_changed(upload: Upload) -> bool:
 
 
 def stored_files() -> Iterator[str]:
-    """Yield our files that nobody has written to for some minutes: others may still be arriving.
+    """Yield our files without a write in the last two minutes. Files with a later write may still be arriving.
 
-    The first files of a form that takes longer are among them. They are listed, and `fix` leaves them for a day.
+    A form that takes longer has files without a row among those yielded. `fix` removes orphans only after a day.
     """
     root, newest = Path(default_storage.path("")), time.time() - SETTLED.total_seconds()
     for name in FOLDERS:
@@ -100,7 +100,7 @@ def batches(paths: Iterator[str]) -> Iterator[list[str]]:
 
 
 def without_row(paths: list[str]) -> list[str]:
-    """Return the paths that no row names. A stored file's name holds its row's id, which the database finds fast."""
+    """Return the paths that no row names. A stored file's name holds its row's public id, which has an index."""
     ids = [public_id for path in paths if (public_id := public_id_in(path))]
     known = set(Upload.objects.filter(public_id__in=ids).values_list("file", flat=True))
     unknown = [path for path in paths if path not in known]
@@ -112,7 +112,7 @@ def fix(findings: Findings) -> tuple[int, int]:
     """Remove orphans older than a day and fail the rows whose file is gone; return how many of each.
 
     Raises:
-        MediaMissing: the mount went away while it was looked through. Nothing was changed.
+        MediaMissing: the mount went away during the audit. Nothing was changed.
         WrongDatabase: there are more files without a row than rows. Nothing was changed.
     """
     if len(findings.orphans) > (rows := Upload.objects.count()):

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether the site can do its work: for a router, a monitor, an operator."""
+"""Health checks for a router, a monitor or an operator: of this process, and of each part of the site."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -30,7 +30,7 @@ def database_not_required(view: View) -> View:
 @login_not_required
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer as long as the process does."""
+    """Answer 200 whenever this process handles requests, whatever else is down."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
@@ -39,10 +39,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Tell of each part of the site whether it works, and of workers and schedulers how old the last heartbeat is.
+    """Tell for each part of the site whether it works, and for workers and schedulers the age of the last heartbeat.
 
-    The status is 503 where no page can be served, for the router's sake: without Redis, a worker or a scheduler uploads
-    are still taken. With `?strict=1` it is 503 where any part does not work.
+    The status is 503 only while the database cannot be used. Without Redis, a worker or a scheduler uploads are still
+    received, so a router must keep sending requests. With `?strict=1` the status is 503 if any part does not work.
     """
     checks = check_database_and_more() | {"redis": check_redis()}
     is_well = all(check["ok"] for check in checks.values())
@@ -52,7 +52,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def check_database_and_more() -> Checks:
-    """Check the database and, where it can be used, what is known from it."""
+    """Check the database and, if it can be used, the media mount and the heartbeats, which need the database."""
     try:
         if error := obstacle():
             return {"database": {"ok": False, "error": error}}

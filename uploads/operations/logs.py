@@ -1,4 +1,4 @@
-"""What the log says of requests for a host that is not in ALLOWED_HOSTS."""
+"""Limits the log lines about requests for a host that is not in ALLOWED_HOSTS."""
 
 import logging
 import mmap
@@ -11,11 +11,11 @@ LONGEST_HOST = 253  # Characters of a domain name (RFC 1035); a client may send 
 
 
 class RefusedHosts(logging.Filter):
-    """Lets one record a minute pass, of all the web processes together, and makes a line without traceback of it.
+    """Passes one record a minute, for all web processes together, and makes it one line without a traceback.
 
-    A wrong ALLOWED_HOSTS refuses every request, so the log must say it; scanners ask for made-up hosts all day, so it
-    must not say it each time. gunicorn loads the settings before it forks: the moment of the last line lies in memory
-    that its processes share.
+    A wrong ALLOWED_HOSTS refuses every request, so the log must say so. Scanners ask for made-up hosts all day, so the
+    log must not say so each time. gunicorn loads the settings before it forks, so its processes share the memory that
+    holds the time of the last line.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class RefusedHosts(logging.Filter):
         self.remember(clock() - MINUTE)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is to be logged; change it where it is."""
+        """Tell whether to log the record, and shorten a record that is logged."""
         now = self.clock()
         (last_line,) = struct.unpack("d", self.last_line[:])
         if now - last_line < MINUTE:

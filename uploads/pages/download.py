@@ -1,4 +1,4 @@
-"""The bytes of an upload, as something to save and never to run: they are not a page of this site."""
+"""Downloads an upload's bytes. The browser must save them and not show them, because they may be a hostile page."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Plain answers for what goes wrong: each needs neither database nor session, and holds a sentence for a person."""
+"""Error pages: each has a sentence for a person, and needs neither database nor session."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ class FileMissing(Http404):
 
 
 def plain_page(request: HttpRequest, status: HTTPStatus, title: str, sentence: str) -> HttpResponse:
-    """A page that needs neither database nor session."""
+    """Return a page, or JSON for a program, that needs neither database nor session."""
     if wants_json(request):
         return JsonResponse({"error": sentence}, status=status)
     return HttpResponse(render_to_string("plain.html", {"title": title, "sentence": sentence}), status=status)
@@ -54,7 +54,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer an unexpected exception; a database that went away in the middle of a request has an answer of its own."""
+    """Answer an unexpected exception with 500, or with 503 where the database went away during the request."""
     error = sys.exc_info()[1]
     if error is not None and is_about_the_database(error):
         return database_down(request, error)

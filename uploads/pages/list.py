@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @never_cache
-@csrf_exempt  # The form is parsed in `take`, where a refusal can be a sentence; the check follows.
+@csrf_exempt  # `take` parses the form first, so that it can answer a refusal with a sentence. Then it checks CSRF.
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload_list(request: HttpRequest) -> HttpResponseBase:
     """Show the form and the list; on POST take the files."""
@@ -43,7 +43,7 @@ def upload_list(request: HttpRequest) -> HttpResponseBase:
 
 
 def take(request: HttpRequest) -> HttpResponseBase:
-    """Receive the form's body, then check where it comes from, then store its files.
+    """Receive the form's body, then check CSRF, then store the files.
 
     Raises:
         Refusal: as `receive` and `take_files`.

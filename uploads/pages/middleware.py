@@ -1,4 +1,4 @@
-"""What holds for every request: what a page may load, that the database is there, that a refusal can be read."""
+"""Middleware for every request: what a page may load, the answer without a database, and bodies that nobody read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 
 
 def content_security_policy(get_response: GetResponse) -> GetResponse:
-    """Allow pages only what comes from the site itself, unless the view has said otherwise."""
+    """Let pages load only what this site serves, unless the view has set a policy of its own."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
@@ -27,7 +27,7 @@ def content_security_policy(get_response: GetResponse) -> GetResponse:
 
 
 def no_body_for_head(get_response: GetResponse) -> GetResponse:
-    """Answer HEAD without the body that its GET has: gunicorn would drop it and complain."""
+    """Answer HEAD without a body: gunicorn would drop the body and log a warning."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
@@ -42,7 +42,7 @@ def no_body_for_head(get_response: GetResponse) -> GetResponse:
 
 
 class OwnNotFoundPage:
-    """Shows the site's own page for what a view does not find, also where DEBUG would show Django's."""
+    """Answers a view's Http404 with the site's own page, also where DEBUG would show Django's."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -55,7 +55,7 @@ class OwnNotFoundPage:
 
 
 class DatabaseRequired:
-    """Answers 503 while the database cannot be used: before the view reads a body, or when it goes away later."""
+    """Answers 503 while the database cannot be used, before a view reads a body or after a view raised the error."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -77,7 +77,7 @@ class DatabaseRequired:
 
 
 def unread_body_drained(get_response: GetResponse) -> GetResponse:
-    """Read what a view has left of a body, within limits: a browser that cannot send all of it shows no answer."""
+    """Read the rest of a body that the view did not read. See `drain`."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

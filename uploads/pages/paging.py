@@ -1,4 +1,4 @@
-"""Pages of rows, newest first, by key rather than by offset: any page costs what the first one costs."""
+"""Pages of rows, newest first, by key and not by offset, so that the last page costs no more than the first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page begins: after a row's key, towards newer rows or older ones; no key: with the newest row."""
+    """Where a page begins: beyond a row's key, towards newer or older rows. Without a key: at the newest row."""
 
     key: int | None
     towards_newer: bool
 
     @property
     def beyond(self) -> Q:
-        """Return the condition for all rows from here on."""
+        """Return the condition for all rows beyond this position."""
         if self.key is None:
             return Q()
         return Q(pk__gt=self.key) if self.towards_newer else Q(pk__lt=self.key)
@@ -54,8 +54,8 @@ def page_by(fetch: Fetch[Row], query: QueryDict) -> Page[Row]:
     position = Position(before if after is None else after, towards_newer=after is not None)
     found = fetch(position, PAGE + 1)
     page, more = found[:PAGE], len(found) > PAGE
-    # A link to this page came from a page that lies on the other side, so there are rows. Only `?after=0`, the oldest
-    # page, is linked from everywhere.
+    # A link with a key comes from the page that ends at this key, so this page has rows on that side. The exception is
+    # `?after=0`, the link to the oldest page.
     if after is not None:
         page.reverse()
         more_newer, more_older = more, bool(page) and after > 0

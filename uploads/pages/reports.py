@@ -28,7 +28,7 @@ def report_detail(request: HttpRequest, pk: int) -> HttpResponse:
 @for_report_readers
 @xframe_options_sameorigin
 def report_mail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send the HTML part as it was mailed, for the sandboxed frame of the report's page."""
+    """Return the mail's HTML part, for the sandboxed frame of the report's page."""
     response = HttpResponse(get_object_or_404(Report, pk=pk).html)
     response.headers["Content-Security-Policy"] = MAIL_POLICY
     return response
@@ -36,6 +36,6 @@ def report_mail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @for_report_readers
 def uploads_csv(request: HttpRequest) -> HttpResponseBase:
-    """Stream the metadata of all files as CSV: what a report attaches while it is small enough for a mail."""
+    """Stream the metadata of all files as CSV. A report attaches the same CSV if it is small enough for a mail."""
     headers = {"Content-Disposition": 'attachment; filename="uploads.csv"'}
     return StreamingHttpResponse(csv_blocks(), content_type="text/csv; charset=utf-8", headers=headers)

@@ -1,7 +1,7 @@
-"""Uploads whose name holds a text. On PostgreSQL an index of trigrams finds names that are rare (migration 0001).
+"""Search for uploads whose name contains a text. On PostgreSQL a trigram index finds rare texts (migration 0001).
 
-The index is slow for a text that many names hold. So the nearest names are looked through first, and the index is asked
-only where they do not fill the page.
+The index is slow for a text that many names contain. So the NEAR keys next to the page's position are searched first,
+and the index is used only if they do not fill the page.
 """
 
 from django.db import connection
@@ -14,7 +14,7 @@ from uploads.models.upload import UploadQuerySet
 from uploads.pages.paging import Page, Position, page_by, page_of
 
 LONGEST_TEXT = 100  # characters
-NEAR = 20_000  # keys that are looked through before the index is asked
+NEAR = 20_000  # keys that are searched before the index is used
 SHARES_TRIGRAMS = "uploads_trigrams(uploads_upload.name) @> uploads_trigrams(%s)"
 
 
@@ -23,7 +23,7 @@ def text_of(query: QueryDict) -> str:
 
 
 def page_of_found(uploads: UploadQuerySet, query: QueryDict) -> Page[Upload]:
-    """Return a page of the uploads whose name holds `?q=<text>`, in whatever case; of all, where there is no text."""
+    """Return a page of the uploads whose name contains `?q=<text>`, upper or lower case. Without a text return all."""
     text = text_of(query)
     found = holding(uploads, text)
     if not text or connection.vendor != "postgresql":
@@ -51,9 +51,10 @@ def near(position: Position) -> Q:
 
 
 def in_index(text: str) -> Q:
-    """Return a condition that the index answers. It keeps all names that share the text's trigrams.
+    """Return a condition that the index can evaluate. It keeps all names that contain the text's trigrams.
 
-    The index holds finished uploads only. A text of less than three characters has no trigrams: all names are kept.
+    The index holds finished uploads only, so all others are kept. A text of less than three characters has no trigrams,
+    so all names are kept.
     """
     indexed = RawSQL(SHARES_TRIGRAMS, [text], output_field=BooleanField())
     return Q(indexed, processed_at__isnull=False) | Q(processed_at=None)

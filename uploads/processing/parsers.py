@@ -1,4 +1,4 @@
-"""How many parsers a worker process may have: a middleware of Dramatiq that sets it at the start."""
+"""A Dramatiq middleware that sets at the start how many parsers a worker process may have."""
 
 from dramatiq import Broker, Middleware, Worker
 
@@ -6,7 +6,7 @@ from uploads.metadata.sandbox.children import children
 
 
 class ParserPlaces(Middleware):
-    """Leaves one thread of each worker process free of parsers, and ends the parsers when the process stops."""
+    """Lets all but one thread of a worker process use a parser, and ends the parsers when the process stops."""
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         children.allow(worker.worker_threads)

@@ -1,4 +1,4 @@
-"""Reading one claimed upload: its metadata is stored, or why it has none, or it waits for the next attempt."""
+"""Reads one claimed upload: stores its metadata or the reason why it has none, or releases it for another attempt."""
 
 import logging
 import random
@@ -13,17 +13,17 @@ from uploads.metadata import registry
 from uploads.metadata.sandbox.channel import ParserCrashed
 from uploads.metadata.sandbox.children import ParserUnavailable
 from uploads.models import Upload
-from uploads.workers.outage import outlast
+from uploads.workers.outage import retry_while_away
 
 logger = logging.getLogger(__name__)
 
 VISIBLE = timedelta(seconds=60)  # Network storage may show a new file to other machines only after so long.
-PARSER_DELAY = timedelta(seconds=5)  # before the next attempt of a file that found no parser
+PARSER_DELAY = timedelta(seconds=5)  # until the next attempt, where no parser was free
 UNSTORABLE = "What was read from the file cannot be stored. This is an error of ours, which was logged."
 
 
 def read_upload(upload: Upload, on_progress: Callable[[], None]) -> timedelta | None:
-    """Read a claimed upload and record the outcome; return after how long to try again, None when it is settled.
+    """Read a claimed upload and record the outcome; return the delay until the next attempt, None when it is settled.
 
     `on_progress` is called after each block of the file.
     """
@@ -34,7 +34,7 @@ def read_upload(upload: Upload, on_progress: Callable[[], None]) -> timedelta | 
     return delay
 
 
-Outcome = tuple[str, timedelta | None]  # A word for the log, and after how long to try again.
+Outcome = tuple[str, timedelta | None]  # A word for the log, and the delay until the next attempt; None: settled.
 
 
 def attempt(upload: Upload, on_progress: Callable[[], None]) -> Outcome:
@@ -58,24 +58,24 @@ def attempt(upload: Upload, on_progress: Callable[[], None]) -> Outcome:
 
 
 def settle(outcome: str, write: Callable[[], bool]) -> str:
-    """Write an outcome; return its word for the log, or that another worker has the row."""
-    return outcome if outlast(write) else "claim lost"
+    """Write an outcome; return the word for the log: `outcome`, or that the claim was lost."""
+    return outcome if retry_while_away(write) else "claim lost"
 
 
 def try_crash_again(upload: Upload, crash: ParserCrashed) -> Outcome:
-    """Release a file that crashed its parser, which may be an accident, or fail it after three attempts."""
+    """Release an upload whose file crashed its parser: the next attempt may succeed. After MAX_ATTEMPTS fail it."""
     logger.warning("parser crashed upload_id=%s attempt=%s: it %s", upload.pk, upload.attempts, crash)
     if upload.attempts_are_used_up:
         reason = f"The file could not be read: {upload.attempts} times in a row it {crash}."
         return settle("failed", lambda: upload.fail(reason)), None
-    delay = spread(timedelta(seconds=2 ** (upload.attempts - 1)))
+    delay = with_jitter(timedelta(seconds=2 ** (upload.attempts - 1)))
     return settle("released", lambda: upload.release(due=timezone.now() + delay)), delay
 
 
 def wait_for_file(upload: Upload, reason: str) -> Outcome:
-    """Hand back a file that was not found, with growing delays, or fail it after VISIBLE.
+    """Hand back an upload whose file was not found or not readable, with growing delays. After VISIBLE fail it.
 
-    Network storage has failures that pass and shows new files late. While the whole mount is away no file is failed.
+    Network storage shows new files late and has failures that pass. No upload is failed while the whole mount is away.
     """
     missing_since = upload.missing_since or timezone.now()
     waited = timezone.now() - missing_since
@@ -87,11 +87,11 @@ def wait_for_file(upload: Upload, reason: str) -> Outcome:
 
 
 def hand_back(upload: Upload, outcome: str, delay: timedelta, missing_since: datetime | None = None) -> Outcome:
-    delay = spread(delay)
+    delay = with_jitter(delay)
     due = timezone.now() + delay
     return settle(outcome, lambda: upload.hand_back(due=due, missing_since=missing_since)), delay
 
 
-def spread(delay: timedelta) -> timedelta:
-    """Return about the delay, so that attempts that failed together do not come together again."""
+def with_jitter(delay: timedelta) -> timedelta:
+    """Return the delay with jitter, so that attempts that failed together are not repeated together."""
     return delay * random.uniform(0.75, 1.25)

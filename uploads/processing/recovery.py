@@ -1,7 +1,7 @@
-"""Finding the uploads whose message was lost or whose worker died. The row is the truth, the message only a hint.
+"""Finds the uploads whose message was lost or whose worker died. Looks at rows, because messages may be lost.
 
-`requeue_stalled` runs this every few seconds. Any number may run at once: rows are locked, and the rows that another
-one has locked are skipped where the database can do that.
+`requeue_stalled` runs this every few seconds. Several runs at once do no harm: each locks its rows, and skips the rows
+that another run has locked where the database can skip (SKIP LOCKED).
 """
 
 import logging
@@ -20,14 +20,14 @@ from uploads.workers.claims import DELIVERY_TIME
 logger = logging.getLogger(__name__)
 
 BATCH = 1000  # rows
-#: Suspects of a killed worker are retried one at a time, so far apart that the worker's restart lies between.
+#: The time between retries of uploads that may have killed their worker: enough for the worker to restart.
 RETRY_SPACING = timedelta(seconds=20)
 
 
 def release_abandoned() -> int:
-    """Release the uploads whose worker died, or fail those that have now cost three workers; return how many.
+    """Release the uploads whose worker died, and fail those without attempts left; return how many.
 
-    After a worker's second death its uploads are tried one by one: only one of them is to blame.
+    Uploads with two or more attempts are retried one by one, because one of them may have killed the worker each time.
     """
     now, suspects = timezone.now(), 0
     with transaction.atomic():
@@ -62,10 +62,10 @@ def send_unsent(send: Callable[[int], object], *, queue_is_empty: Callable[[], b
 def take_unsent(*, queue_is_empty: bool) -> list[int]:
     """Return the keys of some pending uploads whose message was not sent or is lost, now marked as sent.
 
-    A message is lost if its queue is empty, or if a message that was sent well after it has been processed: queues keep
-    their order. So a row that merely waits in a long queue is not sent again.
+    A message counts as lost if its queue is empty, or if a message that was sent over DELIVERY_TIME later has been
+    processed, because queues keep their order. So a message that only waits in a long queue is not sent again.
     """
-    pending = Upload.objects.filter(status=Upload.Status.PENDING).order_by("due_at")  # The order of its index.
+    pending = Upload.objects.filter(status=Upload.Status.PENDING).order_by("due_at")  # As in the index.
     with transaction.atomic():
         taken = locked(pending.filter(due_at=None)) or locked(lost(pending, queue_is_empty=queue_is_empty))
         keys = [upload.pk for upload in taken]
@@ -75,14 +75,16 @@ def take_unsent(*, queue_is_empty: bool) -> list[int]:
 
 def lost(pending: UploadQuerySet, *, queue_is_empty: bool) -> UploadQuerySet:
     now = timezone.now()
-    passed = now if queue_is_empty else newest_passed()
-    return pending.filter(due_at__lt=min(passed, now) - DELIVERY_TIME) if passed else pending.none()
+    queue_has_reached = now if queue_is_empty else newest_processed_sent_at()
+    if queue_has_reached is None:
+        return pending.none()
+    return pending.filter(due_at__lt=min(queue_has_reached, now) - DELIVERY_TIME)
 
 
-def newest_passed() -> datetime | None:
-    """Return when the message of the upload that was processed last was sent.
+def newest_processed_sent_at() -> datetime | None:
+    """Return when the message of the most recently processed upload was sent.
 
-    Rows that were re-sent do not count: we cannot tell which of their messages was processed.
+    Uploads with two messages do not count, because it is unknown which of the two was processed.
     """
     first_sent = Upload.objects.filter(processed_at__isnull=False, due_at__lt=F("created_at") + DELIVERY_TIME)
     return first_sent.order_by("-processed_at").values_list("due_at", flat=True).first()
@@ -93,6 +95,6 @@ def mark_unsent(keys: Iterable[int]) -> None:
 
 
 def locked(uploads: UploadQuerySet) -> UploadQuerySet:
-    """Lock a batch of rows for this transaction; SQLite locks the whole database anyway."""
+    """Return a batch of rows, locked for this transaction. SQLite locks the whole database instead."""
     skip = connection.features.has_select_for_update_skip_locked
     return uploads.select_for_update(skip_locked=skip)[:BATCH]

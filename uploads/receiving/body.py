@@ -9,13 +9,13 @@ from django.http.request import UnreadablePostError
 
 SENDER_TIMEOUT = 30.0  # seconds for which a sender may send nothing
 DRAIN_LIMIT = 64 * 2**20  # bytes of an unread body that are read and dropped
-DRAIN_TIME = 3.0  # seconds that this may take
-DRAIN_TIMEOUT = 1.0  # seconds for which the sender may send nothing meanwhile
+DRAIN_TIME = 3.0  # seconds that `drain` may take
+DRAIN_TIMEOUT = 1.0  # seconds for which the sender may send nothing during `drain`
 
 
 @contextmanager
 def sender_timeout(request: HttpRequest, seconds: float) -> Iterator[None]:
-    """Let reading fail where the sender sends nothing for so long, so that no sender keeps a thread for ever."""
+    """Let reads time out when the sender sends nothing for some seconds, so that no sender keeps a thread for ever."""
     client = request.META.get("gunicorn.socket")
     if client is None:
         yield
@@ -29,7 +29,7 @@ def sender_timeout(request: HttpRequest, seconds: float) -> Iterator[None]:
 
 
 def drain(request: HttpRequest) -> None:
-    """Read and drop the rest of a body, within limits: a browser that cannot send all of it shows no answer."""
+    """Read and drop the rest of a body, within limits. A browser that cannot send the whole body shows no answer."""
     left, deadline = DRAIN_LIMIT, time.monotonic() + DRAIN_TIME
     with sender_timeout(request, DRAIN_TIMEOUT), suppress(UnreadablePostError):
         while left > 0 and time.monotonic() < deadline and (block := request.read(2**16)):

@@ -1,4 +1,4 @@
-"""The one way in which files become uploads: stored on the media mount and in the database, all or none."""
+"""Turns received files into uploads. This is the only code that does: files and rows are stored all or none."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,7 @@ from uploads.models import Upload
 def deposit(files: list["UploadedFile[bytes]"], **origin: Any) -> list[Upload]:
     """Store the files and their rows, all or none. `origin` holds further fields of each row, its owner for example.
 
-    A connection that breaks during the commit leaves the files: the rows may have been committed.
+    If the connection breaks during the commit, the files stay, because the rows may have been committed.
 
     Raises:
         OSError: the media mount refuses; no row and no file remains.
@@ -23,7 +23,7 @@ def deposit(files: list["UploadedFile[bytes]"], **origin: Any) -> list[Upload]:
     with ExitStack() as commit_at_end, files_removed_on_failure(uploads):
         for upload, file in zip(uploads, files, strict=True):
             upload.file.save(upload.name, file, save=False)
-        commit_at_end.enter_context(transaction.atomic())  # Not earlier: others would wait for the disk, too.
+        commit_at_end.enter_context(transaction.atomic())  # Only now: on SQLite it locks out other writers.
         for upload in uploads:
             upload.save(force_insert=True)
     return uploads

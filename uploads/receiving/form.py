@@ -21,7 +21,7 @@ class FilesField(forms.FileField):
     widget = FilesInput
 
     def clean(self, data: Any, initial: Any = None) -> list["UploadedFile[bytes]"]:
-        """Return the files; an empty file is one, too."""
+        """Return the files. An empty file is accepted, unlike in Django's FileField."""
         files = data or []
         if not files:
             raise ValidationError("No file came. Choose at least one, then send.", code="required")

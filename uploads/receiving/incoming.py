@@ -1,4 +1,4 @@
-"""Files that are still arriving: in a folder of the media mount itself, so that storing one is a rename."""
+"""Files that are still arriving. Their folder is on the media mount, so that a file is stored by a rename."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from uploads.storage.paths import ARRIVING, INCOMING, is_arriving
 
 logger = logging.getLogger(__name__)
 
-LEFTOVER_AGE = 6 * 3600  # seconds without a write after which a file is not going to be finished
+LEFTOVER_AGE = 6 * 3600  # seconds without a write after which an upload counts as broken off
 
 
 def incoming_folder() -> Path:
@@ -24,14 +24,14 @@ def incoming_folder() -> Path:
 class ArrivingFile(TemporaryUploadedFile):
     """A file in the incoming folder. Its path holds nothing of the user's name. It is removed when it is closed."""
 
-    def __init__(self, name: str | None, *facts: Any) -> None:
+    def __init__(self, name: str | None, *attributes: Any) -> None:
         file = NamedTemporaryFile(prefix=ARRIVING, dir=incoming_folder(), buffering=0)  # noqa: SIM115 - closed by its owner
-        UploadedFile.__init__(self, file, name, *facts)
+        UploadedFile.__init__(self, file, name, *attributes)
         self.raw = cast("Any", file.file)
 
 
 def remove_leftovers() -> int:
-    """Remove the files of uploads whose web process died while they arrived; return how many."""
+    """Remove the arriving files that no process has written to for LEFTOVER_AGE; return how many."""
     folder = incoming_folder()
     paths = [Path(entry) for entry in os.scandir(folder)] if folder.is_dir() else []
     removed = [path for path in paths if is_arriving(f"{INCOMING}/{path.name}") and remove_if_older(path, LEFTOVER_AGE)]

@@ -1,7 +1,7 @@
-"""Receiving a form with files: every part of it is kept, or the form is refused.
+"""Receives a form with files: every part of it is kept, or the form is refused.
 
-The parser is the package `multipart`. Django's own accepts a body that ends early, skips a file called `..` and a part
-whose header it cannot decode, and drops an unterminated last file, all in silence.
+The package `multipart` parses it. Django's own parser silently accepts a body that ends early, skips a file called `..`
+and a part whose header it cannot decode, and drops a last file without its final boundary.
 """
 
 import errno
@@ -25,13 +25,13 @@ from uploads.receiving.incoming import ArrivingFile, incoming_folder
 from uploads.receiving.names import clean_name, looks_like
 
 ENVELOPE = 2**20  # bytes that boundaries, part headers and small fields may add to the files
-BLOCK = 2**18  # bytes of a file that are received and written at a time; gunicorn.conf.py knows it, too
+BLOCK = 2**18  # bytes that are received and written at a time; the same number is in gunicorn.conf.py
 MOST_PARTS = 1000  # in one form
 UNENCODED = ("7bit", "8bit", "binary")  # values of Content-Transfer-Encoding
 
 
 class FormData:
-    """What came in a form: text fields, and files that lie in the incoming folder."""
+    """The content of a form: text fields, and files in the incoming folder."""
 
     def __init__(self) -> None:
         self.fields = QueryDict(mutable=True)
@@ -58,7 +58,7 @@ class FormData:
         if not looks_like(name, given):
             self.renamed.append((given, name))
         file = self.arriving.enter_context(ArrivingFile(name))
-        writer = BufferedWriter(file.raw, BLOCK)  # One at a time, however many files there are. It writes whole blocks.
+        writer = BufferedWriter(file.raw, BLOCK)  # Writes whole blocks. One buffer at a time, however many files.
         file.size = sum(map(writer.write, content))
         writer.detach()  # Writes the rest and leaves the file open.
         file.seek(0)
@@ -82,7 +82,7 @@ def receive(request: HttpRequest) -> list[tuple[str, str]]:
         raise refusals.broken_form() from error
     except OSError as error:
         raise refusals.storage_failed(error) from error
-    # As Django REST framework does: what reads the form later, the CSRF check first, finds it parsed.
+    # Django REST framework sets these, too. Code that reads the form later, the CSRF check first, finds it parsed.
     request._post, request._files = form.fields, form.files  # type: ignore[attr-defined]
     return form.renamed
 
@@ -93,7 +93,7 @@ def read_form(request: HttpRequest, length: int) -> FormData:
         for part, content in read_parts(request, length):
             if given := file_name(part):
                 form.add_file(part.name, given, content)
-            else:  # Also a field for files in which none was chosen: its file name is empty.
+            else:  # Also a file field in which no file was chosen: its file name is empty.
                 form.add_text(part.name, content)
         form.arriving.pop_all()  # The form is whole, so the files stay.
     return form
@@ -105,7 +105,7 @@ def read_parts(request: HttpRequest, length: int) -> Iterator[tuple[MultipartSeg
     Raises:
         MultipartError: the body breaks off or is not a form (RFC 7578).
     """
-    # Not its strict mode, which refuses a whole body where a block happens to end before the last line break.
+    # Not in strict mode, which refuses a complete body if a block happens to end before the last line break.
     boundary = (request.content_params or {}).get("boundary", "")
     parser = PushMultipartParser(boundary, length, max_segment_count=MOST_PARTS)
     events = parser.parse_blocking(partial(read_block, request), BLOCK)
@@ -117,7 +117,7 @@ def read_parts(request: HttpRequest, length: int) -> Iterator[tuple[MultipartSeg
 
 def read_block(request: HttpRequest, size: int) -> bytes:
     block = request.read(size)
-    if size and not block:  # The parser would not mind if the last part had come.
+    if size and not block:  # The parser accepts this after the last part.
         raise MultipartError("The body ends before its Content-Length.")
     return block
 
@@ -125,7 +125,7 @@ def read_block(request: HttpRequest, size: int) -> bytes:
 def file_name(part: MultipartSegment) -> str:
     """Return a file's name as it was given, or an empty text where the part is no file.
 
-    The parser reads names as browsers send them; Django reads those of RFC 5987 (`filename*`) and unusual spellings.
+    The parser reads `filename` as browsers send it. Django reads `filename*` (RFC 5987) and unusual spellings.
     """
     disposition = part["Content-Disposition"]
     if part.filename is not None and "filename*" not in disposition:

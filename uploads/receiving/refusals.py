@@ -1,6 +1,6 @@
-"""What an upload may be refused for: each refusal has a sentence for a person and an HTTP status.
+"""The reasons to refuse an upload: each has a sentence for a person and an HTTP status.
 
-Raised anywhere below the pages, answered by the page that received the request.
+The code below the pages raises a refusal, and the page that received the request answers with it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Mail for those who have no mail server yet: on the standard output, where a person reads it."""
+"""A mail backend for sites without a mail server: prints mails for a person to read on the standard output."""
 
 from email.message import Message
 from typing import Any
@@ -10,7 +10,7 @@ LONGEST = 60  # lines
 
 
 class EmailBackend(DjangoBackend):
-    """Django's console backend. It prints the headers and the text part, and the rest by name only.
+    """Django's console backend, but it prints only the headers, the text part and the names of attachments.
 
     A mail that can be read elsewhere, as its header Archived-At says (RFC 5064), is one line, unless CONSOLE_MAIL is
     `whole`: reports come every minute.

@@ -1,4 +1,4 @@
-"""Sending a report: at once, again while the mail server has trouble that may pass, or not at all."""
+"""Sends a report. Temporary failures of the mail server are retried until the next report is due."""
 
 import logging
 import random
@@ -13,7 +13,7 @@ from uploads.models import Report
 from uploads.reports.export import attachment
 from uploads.reports.mail import compose
 from uploads.reports.tally import Tally, take_tally
-from uploads.workers.outage import outlast
+from uploads.workers.outage import retry_while_away
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ class NotSent(Exception):
 
 
 def send(report: Report) -> timedelta | None:
-    """Mail a claimed report and record the outcome; return after how long to try again, None when it is settled.
+    """Mail a claimed report and record the outcome; return the delay until the next attempt, None when it is settled.
 
-    What may pass (no connection, a hang, a 4xx answer) is tried again until the next report is due; what will not
-    pass (a 5xx answer) is not. See RFC 5321, section 4.2.1.
+    A temporary failure (no connection, a time-out, a 4xx reply) is retried until the next report is due. A permanent
+    failure (a 5xx reply) is not retried. See RFC 5321, section 4.2.1.
     """
     now, deadline = timezone.now(), next_slot(settings.REPORT_SCHEDULE, report.slot)
     if report.attempts > 1 and deadline and now >= deadline:
@@ -64,7 +64,7 @@ def deliver(report: Report) -> None:
     tally = take_tally()
     if reason := reason_to_skip(tally):
         report.skip(tally.totals(), reason=reason)
-        # That mail is off the worker has said when it started.
+        # The worker has logged at its start that mail is off.
         level = logging.DEBUG if settings.MAIL_OFF else logging.INFO
         logger.log(level, "report skipped slot=%s reason=%s", report.slot.isoformat(), reason)
         forget_old()
@@ -76,28 +76,28 @@ def deliver(report: Report) -> None:
     try:
         mail.send()
     except (OSError, SMTPException) as error:
-        raise NotSent(f"The mail could not be sent: {words_of(error)}", is_final=is_final(error)) from error
-    outlast(report.succeed)  # The mail has gone: an attempt that cannot say so would send it again.
+        raise NotSent(f"The mail could not be sent: {error_text(error)}", is_final=is_final(error)) from error
+    retry_while_away(report.succeed)  # The mail is sent. If this is not stored, it is sent again.
     logger.info("report sent slot=%s files=%s recipients=%s", report.slot.isoformat(), tally.files, report.recipients)
     forget_old()
 
 
-def answers_of(error: Exception) -> list[tuple[int, bytes | str]]:
-    """Return the mail server's answers, code and words, where it gave any."""
+def replies_of(error: Exception) -> list[tuple[int, bytes | str]]:
+    """Return the mail server's replies, code and text; none for an error without a reply."""
     if isinstance(error, SMTPRecipientsRefused):
         return list(error.recipients.values())
     return [(error.smtp_code, error.smtp_error)] if isinstance(error, SMTPResponseException) else []
 
 
 def is_final(error: Exception) -> bool:
-    answers = answers_of(error)
-    return isinstance(error, SMTPNotSupportedError) or (bool(answers) and all(code >= 500 for code, _ in answers))
+    replies = replies_of(error)
+    return isinstance(error, SMTPNotSupportedError) or (bool(replies) and all(code >= 500 for code, _ in replies))
 
 
-def words_of(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     texts = [
-        f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
-        for code, words in answers_of(error)
+        f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
+        for code, text in replies_of(error)
     ]
     return "; ".join(dict.fromkeys(texts)) or str(error) or type(error).__name__
 
@@ -114,7 +114,7 @@ def nothing_changed(tally: Tally) -> bool:
 
 
 def forget_old() -> None:
-    """Drop the text of the mails that have left the newest thousand, and the rows of ticks skipped long ago."""
+    """Clear the mails of reports older than the newest MAILS_KEPT, and delete skipped reports after SKIPPED_KEPT."""
     leaving = Report.objects.sent().order_by("-slot").values("pk")[MAILS_KEPT : MAILS_KEPT + 100]
     Report.objects.filter(pk__in=list(leaving.values_list("pk", flat=True))).update(html="", text="")
     Report.objects.filter(status=Report.Status.SKIPPED, slot__lt=timezone.now() - SKIPPED_KEPT).delete()

@@ -1,4 +1,4 @@
-"""The metadata of all files as CSV, made in blocks: never all rows in memory."""
+"""The metadata of all files as CSV, in blocks, so that not all rows are in memory at once."""
 
 import csv
 import gzip
@@ -12,13 +12,13 @@ from uploads.models import Upload
 
 ROWS_AT_ONCE = 2000
 PLAIN_LIMIT = 2**20  # bytes; a larger CSV is compressed
-PACKED_LIMIT = 4 * 2**20  # bytes; a larger archive is not attached: as Base64 it is a mail of 6 MB
-LEAST_ROW = 15  # bytes that each row takes at least when compressed: its id has 122 random bits
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # A spreadsheet runs a cell that begins with one. See OWASP, CSV Injection.
+PACKED_LIMIT = 4 * 2**20  # bytes; a larger compressed CSV is not attached: in Base64 it makes a mail of 6 MB
+LEAST_ROW = 15  # bytes; a compressed row cannot be smaller, because its id has 122 random bits
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # A spreadsheet runs such a cell. See OWASP, CSV Injection.
 
 FIELDS = ["public_id", "name", "size", "content_type", "status", "error", "created_at", "processed_at", "metadata"]
-LIFTED = ["sha256", "width", "height"]  # metadata keys with a column of their own; the rest stays together as JSON
-HEADER = ["id", *FIELDS[1:-1], *LIFTED, "metadata"]
+COLUMN_KEYS = ["sha256", "width", "height"]  # metadata keys with their own column; the others are one JSON
+HEADER = ["id", *FIELDS[1:-1], *COLUMN_KEYS, "metadata"]
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,24 @@ def csv_blocks() -> Iterator[bytes]:
 
 def cells(row: tuple[Any, ...]) -> Iterable[Any]:
     *plain, created_at, processed_at, metadata = row
-    known = {*LIFTED, "name", "size", "content_type"}
+    known = {*COLUMN_KEYS, "name", "size", "content_type"}
     rest = {key: value for key, value in metadata.items() if key not in known}
     yield from plain
     yield created_at.isoformat()
     yield processed_at.isoformat() if processed_at else ""
-    yield from (metadata.get(key, "") for key in LIFTED)
+    yield from (metadata.get(key, "") for key in COLUMN_KEYS)
     yield json.dumps(rest, ensure_ascii=False) if rest else ""
 
 
 def harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def attachment(files: int) -> Attachment | None:
-    """Return the CSV of so many files, compressed above 1 MiB, or None where even so it is above 4 MiB.
+    """Return the CSV of so many files, compressed if above 1 MiB, or None if the compressed CSV is above 4 MiB.
 
-    It stops as soon as the remaining rows cannot fit. For a million files it does not begin, because PostgreSQL would
-    collect all rows before it returns the first.
+    It stops as soon as the remaining rows cannot fit. If so many rows can never fit, it does not even begin, because
+    PostgreSQL collects all rows of a cursor WITH HOLD before it returns the first.
     """
     if files * LEAST_ROW > PACKED_LIMIT:
         return None

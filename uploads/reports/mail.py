@@ -1,4 +1,4 @@
-"""The report as a mail: composed from the tally and kept on its row, ready to send."""
+"""Composes a report's mail from the tally and stores it on the report's row."""
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -12,7 +12,7 @@ from uploads.reports.tally import Tally
 
 
 def compose(report: Report, tally: Tally, export: Attachment | None) -> EmailMultiAlternatives | None:
-    """Write the mail onto the report's row and return it, ready to send; None where the claim was lost meanwhile."""
+    """Store the mail on the report's row and return it, ready to send; None where the claim was lost."""
     context = {
         "tally": tally,
         "slot": report.slot,

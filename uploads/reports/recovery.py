@@ -1,4 +1,4 @@
-"""Finding the reports whose message was lost or whose worker died, and a tick whose message was never sent."""
+"""Finds the reports whose message was lost or whose worker died, and a tick whose message was never sent."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ BATCH = 100  # reports
 
 
 def slots_to_send(now: datetime) -> Iterator[tuple[datetime, timedelta | None]]:
-    """Yield each slot whose message is to be sent again, and for how long that message is of use (None: for ever)."""
+    """Yield each slot whose message is to be sent again, and the message's max_age (None: it does not expire)."""
     release_abandoned()
     for report in take_overdue(now):
         yield report.slot, None
@@ -29,7 +29,7 @@ def release_abandoned() -> None:
 
 
 def take_overdue(now: datetime) -> list[Report]:
-    """Return the reports that wait for a message that was lost, now marked as sent."""
+    """Return the reports whose message was not sent or was lost, now marked as sent."""
     overdue = list(Report.objects.overdue(now - DELIVERY_TIME).order_by("slot")[:BATCH])
     Report.objects.filter(pk__in=[report.pk for report in overdue]).update(due_at=now)
     return overdue
@@ -38,7 +38,7 @@ def take_overdue(now: datetime) -> list[Report]:
 def missed_slot(now: datetime) -> datetime | None:
     """Return the newest tick if its message was never sent: the scheduler or Redis was away at that moment.
 
-    Before the first report there is none: a new site does not begin with yesterday's report.
+    Without any report return None: a new site must not begin with yesterday's report.
     """
     slot = last_slot(settings.REPORT_SCHEDULE, now - DELIVERY_TIME)
     if slot is None or Report.objects.filter(slot__gte=slot).exists():

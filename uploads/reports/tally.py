@@ -24,7 +24,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Tally:
-    """What a report says, at the time of asking; `last` is the newest upload's key."""
+    """The figures of a report at the time of the queries.
+
+    `last` is the newest upload's key. `latest` is the time at which an upload was last processed.
+    """
 
     by_status: list[Group]
     by_type: list[Group]
@@ -48,7 +51,7 @@ class Tally:
         return sum(group.files for group in self.by_status if group.name == Upload.Status.FAILED)
 
     def totals(self) -> dict[str, Any]:
-        """Return what two reports must share for nothing to have changed between them."""
+        """Return the figures to compare with another report: if all are equal, nothing has changed."""
         return {
             "files": self.files,
             "size": self.size,
@@ -61,7 +64,7 @@ class Tally:
 def take_tally() -> Tally:
     previous = Report.objects.sent().order_by("-slot").first()
     uploads = Upload.objects.all()
-    # One by one, each from its index: asked for both at once SQLite reads all rows.
+    # Two queries, because each uses its index. In one query for both SQLite reads all rows.
     latest = uploads.aggregate(latest=Max("processed_at"))["latest"]
     last = uploads.aggregate(last=Max("pk"))["last"]
     counted = uploads.order_by().values_list("status", "content_type").annotate(files=Count("*"), size=Sum("size"))
@@ -80,10 +83,10 @@ def take_tally() -> Tally:
 
 
 def arrivals(by_status: list[Group], before: dict[str, Any]) -> Group:
-    """Return what came in since another report's totals.
+    """Return the number and bytes of the files that arrived since the totals of an earlier report.
 
-    Newer keys are not all: a row may be committed after one with a newer key was counted. Nor is the difference of
-    the totals, where files were deleted. The larger of the two is right unless both happened at once.
+    Counting newer keys misses a row that was committed after a row with a newer key had been counted. The difference of
+    the totals is too small if files were deleted. The larger number is right unless both happened.
     """
     files = sum(group.files for group in by_status) - before["files"]
     size = sum(group.size for group in by_status) - before["size"]
@@ -94,7 +97,7 @@ def arrivals(by_status: list[Group], before: dict[str, Any]) -> Group:
 
 
 def groups(counted: Iterable[tuple[str, int, int]]) -> list[Group]:
-    """Add up what has the same name; the largest group first."""
+    """Add up the counts and sizes with the same name. The group with most files comes first."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for name, number, size in counted:

@@ -1,4 +1,4 @@
-"""The media mount: a file that was stored is on the disk, not only in the system's memory."""
+"""Stores files on the media mount and syncs them (UPLOAD_FSYNC), so that a stored file survives a power cut."""
 
 import os
 from pathlib import Path
@@ -9,32 +9,32 @@ from django.core.files.storage import FileSystemStorage
 
 
 class MediaStorage(FileSystemStorage):
-    """Django's own, which brings a file's data and its directory entries to the disk before it says stored."""
+    """Django's FileSystemStorage, but it syncs a file's data and directory entries before `save` returns."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.folders_on_disk: set[str] = set()  # as far as this process has brought them there itself
+        self.synced_folders: set[str] = set()  # by this process, with all folders above them
 
     def _save(self, name: str, content: Any) -> str:
-        """Raises OSError where the disk refuses; then nothing remains of the file."""
+        """Raises OSError where the disk fails. Nothing of the file remains then."""
         stored: str = super()._save(name, content)  # type: ignore[misc]
         if settings.UPLOAD_FSYNC:
             try:
-                self.bring_to_disk(self.path(stored))
+                self.sync_with_folders(self.path(stored))
             except OSError:
                 self.delete(stored)
                 raise
         return stored
 
-    def bring_to_disk(self, path: str) -> None:
-        """Sync the file, the folder that names it and, for the first file there, the folders above."""
+    def sync_with_folders(self, path: str) -> None:
+        """Sync the file, its folder and, for the first file in that folder, the folders above."""
         folder = os.path.dirname(path)
         sync(path)
         sync(folder)
-        if folder not in self.folders_on_disk:
+        if folder not in self.synced_folders:
             for above in Path(folder).relative_to(self.location).parents:
                 sync(os.path.join(self.location, above))
-            self.folders_on_disk.add(folder)
+            self.synced_folders.add(folder)
 
 
 def sync(path: str) -> None:

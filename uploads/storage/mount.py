@@ -9,12 +9,12 @@ from uploads.storage.paths import UPLOADS
 
 
 def is_there() -> bool:
-    """Tell whether the folder of stored files is there. The first stored file makes it, on the mount itself."""
+    """Tell whether the folder of stored files exists. The first stored file creates this folder on the mount."""
     return os.path.isdir(default_storage.path(UPLOADS))
 
 
 def lacks(path: str) -> bool:
-    """Tell whether there is certainly no such file; False where that cannot be told (permissions, a broken mount)."""
+    """Tell whether a file certainly does not exist. False if it is unknown (no permission, a broken mount)."""
     try:
         os.stat(default_storage.path(path))
     except FileNotFoundError:
@@ -25,7 +25,7 @@ def lacks(path: str) -> bool:
 
 
 def is_writable() -> bool:
-    """Tell whether this process may write to the mount, or make its folder where there is none yet."""
+    """Tell whether this process may write to the mount, or create its folder if it does not exist."""
     folder = Path(default_storage.path(""))
     nearest = next(path for path in [folder, *folder.parents] if path.exists())
     return os.access(nearest, os.W_OK | os.X_OK)

@@ -10,7 +10,7 @@ from typing import Any
 
 UPLOADS = "uploads"  # The folder of stored files, one folder a day below it.
 INCOMING = "incoming"  # The folder of files that are still arriving.
-ARRIVING = "arriving-"  # The names of arriving files begin so.
+ARRIVING = "arriving-"  # The prefix of arriving files' names.
 FOLDERS = (UPLOADS, INCOMING)
 LONGEST_EXTENSION = 10  # characters, the dot included
 

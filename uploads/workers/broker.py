@@ -1,8 +1,8 @@
-"""The broker: Dramatiq's on Redis, which wakes its consumers, notices a dead worker and fails fast while Redis is down.
+"""Dramatiq's Redis broker, but it wakes idle consumers, notices dead workers sooner and fails fast while Redis is down.
 
 Dramatiq's own consumers sleep up to a second between two looks at an empty queue. Here each message is followed by a
-token on a short list beside its queue, and a consumer that finds the queue empty blocks on that list. Tokens are
-hints: a lost token costs at most one idle time-out.
+token on a short list beside its queue, and a consumer that finds the queue empty blocks on that list. A lost token
+delays a message by IDLE_TIMEOUT at most.
 """
 
 import time
@@ -22,17 +22,18 @@ from redis.retry import Retry
 from uploads.workers.consumer import IDLE_TIMEOUT, Consumer
 
 CONNECT_TIMEOUT = 0.4  # seconds
-ANSWER_TIMEOUT = 0.5  # seconds; with the connect at most 1 s for the one request that finds Redis down
+ANSWER_TIMEOUT = 0.5  # seconds; with CONNECT_TIMEOUT less than 1 s for a request that finds Redis down
 FAIL_FAST = 2.0  # seconds after a failed connection in which sends fail at once instead of trying again
-#: Milliseconds after which the messages of a silent worker go to another. This heartbeat is Dramatiq's own, in Redis;
-#: heartbeat.py has ours, in the database, which decides about rows.
+#: Milliseconds after which the messages of a silent worker go to another. Dramatiq keeps this heartbeat in Redis. The
+#: heartbeat in the database, which decides about rows, is in heartbeat.py.
 HEARTBEAT_TIMEOUT = 15_000
-MAINTENANCE_CHANCE = 1_000_000  # in a million: look for dead workers at every command (0.1 % takes minutes to hours)
+#: In a million: look for dead workers at each command. With Dramatiq's default of 0.1 % it takes minutes to hours.
+MAINTENANCE_CHANCE = 1_000_000
 MOST_TOKENS = 32  # for each queue
 
 # Dramatiq's script and, after it, the token: one round trip for both. The number of tokens is bounded, because without
 # a worker they would grow with the queue. The fetch that empties the queue removes all tokens, so that no consumer
-# wakes for nothing. ARGV and KEYS are those of Dramatiq's dispatch.lua: the command, and the queue's name as the third.
+# wakes for nothing. As in Dramatiq's dispatch.lua, KEYS[1] is the namespace, ARGV[1] the command, ARGV[3] the queue.
 DISPATCH = """
 local function dispatch()
 %s
@@ -40,8 +41,8 @@ end
 local answer = dispatch()
 local queue = KEYS[1] .. ":" .. ARGV[3]
 local tokens = queue .. ".tokens"
-local came = ARGV[1] == "enqueue" or ARGV[1] == "requeue"
-if came and redis.call("llen", tokens) < %d then
+local adds_message = ARGV[1] == "enqueue" or ARGV[1] == "requeue"
+if adds_message and redis.call("llen", tokens) < %d then
     redis.call("rpush", tokens, 1)
 elseif ARGV[1] == "fetch" and redis.call("exists", queue) == 0 then
     redis.call("del", tokens)
@@ -72,15 +73,15 @@ class Broker(RedisBroker):
         return Consumer
 
     def waiting(self, queue_name: str) -> int:
-        """Return how many messages wait in a queue, those that workers have fetched not counted."""
+        """Return how many messages wait in a queue, without those that workers have fetched."""
         return int(self.client.llen(f"{self.namespace}:{queue_name}"))
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Enqueue a message and wake a consumer of its queue.
 
         Raises:
-            redis.exceptions.RedisError: Redis cannot be reached, or refuses. After a failure to reach it the next
-                sends fail at once for two seconds, without a connection being tried.
+            redis.exceptions.RedisError: Redis cannot be reached or refuses. For two seconds after it could not be
+                reached, sends fail at once and do not try to connect.
         """
         self.refuse_while_down()
         try:
@@ -99,7 +100,7 @@ class Broker(RedisBroker):
         self.blocking_client.blpop([self.tokens(queue_name), self.own_tokens()], timeout=seconds)
 
     def stop_waiting(self, consumers: int) -> None:
-        """Wake this process's own consumers for good."""
+        """Wake the consumers of this process, and let them fetch nothing more."""
         self.is_stopping = True
         pipeline = self.client.pipeline()
         pipeline.rpush(self.own_tokens(), *[1] * consumers)

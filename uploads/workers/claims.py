@@ -1,8 +1,8 @@
-"""A row that one worker at a time may work on: taken, settled and given back by filtered UPDATEs.
+"""Rows on which one worker at a time may work: filtered UPDATEs claim, settle and release them.
 
-Two workers may race for a row, and a worker may die while it has one. So a worker takes a row by an UPDATE that only
-one of them can win. The UPDATE counts the attempt before the work begins and names it with a new claim id. Whatever is
-written later asks for that id: a worker whose row was given to another writes nothing.
+Two workers may race for a row, and a worker may die while it has one. So a worker claims a row by an UPDATE that only
+one worker can win. This UPDATE counts the attempt before the work begins, and stores a new claim id. The
+UPDATE of the outcome filters by this id, so that a worker whose row was given to another worker writes nothing.
 """
 
 import uuid
@@ -32,14 +32,14 @@ class ClaimedQuerySet(models.QuerySet[Row]):
         return self.filter(status=self.model.HELD, holder=process_id)
 
     def abandoned(self) -> Self:
-        """Keep the rows whose holder is dead, where some process has been alive for long enough to tell."""
+        """Keep the rows whose holder is dead. Keep none while no process is a witness (see `witnesses`)."""
         dead = ~Q(holder__in=Heartbeat.objects.alive().values("pk")) & Exists(Heartbeat.objects.witnesses())
         return self.filter(dead, status=self.model.HELD, holder__isnull=False)
 
     def claim(self, pk: int, claim_id: uuid.UUID, *, holder: uuid.UUID) -> Row | None:
-        """Take a waiting row and count the attempt; None where another worker has it, or it is settled or not yet due.
+        """Claim a waiting row and count the attempt; None where another worker has it, or it is settled or not yet due.
 
-        A message that comes long before the row is due, redelivered by Redis for example, takes nothing.
+        A message that comes long before the row is due, for example one that Redis delivers again, claims nothing.
         """
         now = timezone.now()
         values = {"holder": holder, "claim_id": claim_id, "started_at": now, "due_at": now + CLOCK_SKEW}
@@ -49,9 +49,9 @@ class ClaimedQuerySet(models.QuerySet[Row]):
 
 
 class Claimed(models.Model):
-    """A row with a state of `WAITING` until a worker takes it and `HELD` while the worker has it.
+    """A row whose status is `WAITING` until a worker claims it, and `HELD` while the worker has it.
 
-    A model that inherits adds its field `status` and names these two of its states, which may be the same.
+    A model that inherits adds the field `status` and sets `WAITING` and `HELD` to values of it, which may be the same.
     """
 
     WAITING: ClassVar[str]
@@ -82,7 +82,7 @@ class Claimed(models.Model):
         return is_settled
 
     def release(self, *, due: datetime | None, **fields: Any) -> bool:
-        """Let the next attempt have the row, whose message is due then; None: no message was sent."""
+        """Let the row wait for its next attempt, whose message is due at `due`; None: no message was sent."""
         return self.settle(status=self.WAITING, holder=None, due_at=due, **fields)
 
     def hand_back(self, *, due: datetime | None, **fields: Any) -> bool:
@@ -90,24 +90,24 @@ class Claimed(models.Model):
         return self.release(due=due, attempts=self.attempts - 1, **fields)
 
     def give_up(self) -> None:
-        """End an attempt that an error of ours has left without an outcome."""
+        """Release or fail a row whose attempt ended in an unexpected exception."""
         raise NotImplementedError
 
 
 def claimed_rows(process_id: uuid.UUID) -> Iterable[Claimed]:
-    """Yield what a process holds, of all models."""
+    """Yield the rows of all models that a process holds."""
     for model in apps.get_models():
         if issubclass(model, Claimed):
             yield from ClaimedQuerySet(model).held_by(process_id)
 
 
-# Two statements by hand, because they run for every message. The ORM's way, an UPDATE and a SELECT for the claim and an
-# UPDATE for the outcome, takes 2.6 times the processor time for a whole message (tests/benchmarks/statements.py).
+# Two statements by hand, because they run for every message. With the ORM's statements, an UPDATE and a SELECT for the
+# claim and an UPDATE for the outcome, a message takes 2.6 times the processor time (tests/benchmarks/statements.py).
 
 
 @cache
 def claim_statement(model: type[Claimed]) -> str:
-    """Return the UPDATE that takes a waiting row. Its parameters are named like the fields; `due_at` is the latest."""
+    """Return the UPDATE that claims a waiting row. Parameters are named like fields; `due_at` is the row's latest."""
     return f"""
         UPDATE {model._meta.db_table}
         SET status = '{model.HELD}', holder = %(holder)s, claim_id = %(claim_id)s, started_at = %(started_at)s,
@@ -129,7 +129,7 @@ def settle_statement(model: type[Claimed], fields: tuple[str, ...]) -> str:
 
 
 def as_parameters(model: type[Claimed], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields' values as the database driver takes them."""
+    """Convert the fields' values for the database driver."""
     return {name: field_of(model, name).get_db_prep_save(value, connection) for name, value in values.items()}
 
 

@@ -10,23 +10,23 @@ from dramatiq.brokers.redis import _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from redis.exceptions import RedisError
 
-IDLE_TIMEOUT = 5.0  # seconds after which a consumer that was not woken looks at its queue; well below the heartbeat's
-FULL_WAIT = 0.25  # seconds; a consumer whose prefetch is full waits so long before it looks again
+IDLE_TIMEOUT = 5.0  # seconds until a consumer that was not woken fetches; well below HEARTBEAT_TIMEOUT
+FULL_WAIT = 0.25  # seconds until a consumer whose prefetch is full checks again
 SHORTEST_WAIT = 0.01  # seconds; BLPOP takes a time-out of 0 as "block for ever"
 
 
 class Consumer(_RedisConsumer):
-    """Fetches messages up to its prefetch, half of it at a time, and waits for a token where the queue is empty."""
+    """Fetches up to its prefetch when at least half of it is free, and waits for a token while the queue is empty."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)  # type: ignore[no-untyped-call]
         self.has_room = Event()
         self.queue_is_empty = False
-        self.delayed: dict[str, float] = {}  # The id of each delayed message it holds → when that is due, ms since 1970
+        self.delayed: dict[str, float] = {}  # message id → when that delayed message is due, milliseconds since 1970
 
     def __next__(self) -> Any:
-        """Return the next message, or None after a wait: Dramatiq then sees to delayed messages and asks again."""
-        if self.broker.is_stopping:  # Nothing more is fetched, while the messages in progress are finished.
+        """Return the next message, or None after a wait. Dramatiq then enqueues delayed messages that are due."""
+        if self.broker.is_stopping:  # Fetch nothing more while the messages in progress are finished.
             time.sleep(FULL_WAIT)
             return None
         with closed_on_failure():

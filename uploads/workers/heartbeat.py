@@ -1,7 +1,7 @@
-"""Which processes are alive: each worker process and each scheduler renews a row of its own every few seconds.
+"""Heartbeats show which processes are alive: each worker process and each scheduler updates its own row every 5 s.
 
-These heartbeats, in the database, decide whether the holder of a row is dead. Dramatiq's own, in Redis, decide whether
-a dead worker's messages go to another (HEARTBEAT_TIMEOUT in broker.py). Both take 15 s.
+These heartbeats, in the database, decide whether the holder of a row is dead. Dramatiq's heartbeats, in Redis, decide
+whether a worker's messages go to another (HEARTBEAT_TIMEOUT in broker.py). Both time out after 15 s.
 """
 
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=5)
 SILENCE = 3 * INTERVAL  # A process whose last heartbeat is older counts as dead.
-FORGOTTEN = timedelta(days=1)
+FORGOTTEN_AFTER = timedelta(days=1)  # The row of a process that has been dead for so long is deleted.
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
@@ -33,24 +33,24 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         return self.filter(seen_at__gt=Now() - SILENCE)
 
     def forgotten(self) -> Self:
-        return self.filter(seen_at__lt=Now() - FORGOTTEN)
+        return self.filter(seen_at__lt=Now() - FORGOTTEN_AFTER)
 
     def witnesses(self) -> Self:
-        """Keep the live processes whose heartbeats have had no break for as long as it takes to count as dead.
+        """Keep the live processes whose heartbeats have had no break for SILENCE. Only then may others count as dead.
 
-        After the database was away, or the machine stood still, all processes look dead. Until one of them has been
-        alive again for SILENCE, none is declared dead.
+        After the database was away or the machine was suspended, all processes look dead. Once a witness has been alive
+        for SILENCE, every other live process has sent a heartbeat, too.
         """
         return self.alive().filter(steady_since__lt=Now() - SILENCE)
 
     def beat(self, instance: uuid.UUID, role: str) -> None:
         unbroken = When(seen_at__gt=Now() - 2 * INTERVAL, then=F("steady_since"))
-        beaten = self.filter(pk=instance).update(seen_at=Now(), steady_since=Case(unbroken, default=Now()))
-        if not beaten:
+        updated = self.filter(pk=instance).update(seen_at=Now(), steady_since=Case(unbroken, default=Now()))
+        if not updated:
             self.create(pk=instance, role=role, seen_at=Now(), steady_since=Now())
 
     def ages(self) -> dict[str, float | None]:
-        """Return for each role the seconds since the last heartbeat of any of its processes; None for never."""
+        """Return for each role the seconds since the last heartbeat of any of its processes; None without a row."""
         ages = self.values_list("role").annotate(age=Now() - Max("seen_at"))
         return dict.fromkeys(Heartbeat.Role.values) | {role: age.total_seconds() for role, age in ages}
 
@@ -76,7 +76,7 @@ class Heartbeat(models.Model):
 class HeartbeatThread(Thread):
     """Sends this process's heartbeats (for a role, see Heartbeat.Role) until it is stopped.
 
-    After each heartbeat it does the chores. A database that is away is logged and tried again at the next heartbeat.
+    After each heartbeat it calls the chores. While the database is away each failure is logged, and the thread goes on.
     """
 
     def __init__(self, role: str, *, chores: Iterable[Callable[[], None]] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process does at its start and its stop, as middleware of Dramatiq: one class for each concern."""
+"""Dramatiq middleware for the start and the stop of a worker process: one class for each concern."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerHeartbeat(Middleware):
-    """Sends heartbeats for as long as the process takes messages, and calls the chores after each."""
+    """Sends heartbeats from before the first claim until all claims are handed back. Calls the chores after each."""
 
     def __init__(self, chores: Iterable[Callable[[], None]] = ()) -> None:
         self.chores = list(chores)
@@ -36,7 +36,7 @@ class WorkerHeartbeat(Middleware):
 
 
 class ClaimsHandedBack(Middleware):
-    """Hands back at the stop what was not finished in time, while the heartbeat still goes on."""
+    """Hands back at the stop the rows that were not finished in time. The heartbeat stops only afterwards."""
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         try:
@@ -52,11 +52,11 @@ def hand_back_unfinished() -> None:
 
 
 def give_up_unattended() -> None:
-    """Release rows that this process claimed and no thread is processing.
+    """Release or fail the rows that this process holds and no thread is processing.
 
-    An exception between a claim and its result leaves such a row, for example.
+    An exception in an actor leaves such a row. If the database was away, the row is handed back.
     """
-    settled = set(interrupted)
+    handled = set(interrupted)  # A claim that is interrupted during the loop stays for the next call.
     for row in claimed_rows(process_id()):
         if row.claim_id in last_progress:
             continue
@@ -65,4 +65,4 @@ def give_up_unattended() -> None:
             row.hand_back(due=None)
         else:
             row.give_up()
-    interrupted.difference_update(settled)
+    interrupted.difference_update(handled)

@@ -1,4 +1,4 @@
-"""A database that cannot be used for the moment: what is to be written waits, and the reason is told in plain words."""
+"""A database that cannot be used at the moment: writes are retried, and errors are explained in one line."""
 
 import logging
 import random
@@ -11,14 +11,14 @@ from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
 
-AWAY = (OperationalError, InterfaceError)
+AWAY = (OperationalError, InterfaceError)  # the errors of a database that cannot be reached
 DELAYS = (0.5, 1, 2, 4, 8)  # seconds between two attempts
 NO_TABLE_OR_COLUMN = ("42P01", "42703")  # See "PostgreSQL Error Codes" in PostgreSQL's documentation.
 Value = TypeVar("Value")
 
 
-def outlast(write: Callable[[], Value]) -> Value:
-    """Return what `write` returns. While the database is away it is called again, for some 15 s.
+def retry_while_away(write: Callable[[], Value]) -> Value:
+    """Call `write` and return its result. While the database is away the call is retried, for some 15 s.
 
     Raises:
         OperationalError, InterfaceError: the database stayed away.
@@ -34,7 +34,7 @@ def outlast(write: Callable[[], Value]) -> Value:
 
 
 def obstacle() -> str:
-    """Return in a sentence why the database cannot be used by this code; an empty text where it can."""
+    """Return a sentence that says why this code cannot use the database; an empty text where it can."""
     try:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -51,12 +51,12 @@ def is_unmigrated(error: BaseException) -> bool:
 
 
 def is_about_the_database(error: BaseException | None) -> bool:
-    """Tell whether an error means that the database is away or unmigrated, whatever was asked of it."""
+    """Tell whether the database itself is the cause of an error: it is away, or it lacks migrations."""
     return isinstance(error, AWAY) or (error is not None and is_unmigrated(error))
 
 
 def explain(error: BaseException) -> str:
-    """Return a database's error on one line, or that the migrations are missing."""
+    """Return a database error on one line; for a missing table or column say that migrations are missing."""
     return "the database lacks migrations; run: manage.py migrate" if is_unmigrated(error) else one_line(error)
 
 

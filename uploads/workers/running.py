@@ -11,12 +11,12 @@ from dramatiq import get_broker
 from uploads.workers.outage import AWAY
 
 last_progress: dict[uuid.UUID, float] = {}  # claim id → time.monotonic() of its last progress
-#: Claims that ended because the database was unreachable. They are handed back and not counted as an attempt.
+#: Claims that ended because the database was unreachable. `give_up_unattended` hands their rows back.
 interrupted: set[uuid.UUID] = set()
 
 
 def process_id() -> uuid.UUID:
-    """Return the random id of this process, under which it holds rows and sends heartbeats (not the system's pid)."""
+    """Return the random id, not the pid, with which this process holds rows and sends heartbeats."""
     broker: Any = get_broker()
     return uuid.UUID(broker.broker_id)
 

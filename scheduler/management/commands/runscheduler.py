@@ -32,7 +32,10 @@ class Command(BaseCommand):
 
 
 def stop_on_signals(clock: BlockingScheduler) -> None:
-    """Stop the clock on SIGTERM and SIGINT, after the tick that it may be sending: a thread waits for that."""
+    """Stop the clock on SIGTERM and SIGINT, after the tick that it may be sending.
+
+    Another thread calls `shutdown`, because `shutdown` waits for the lock that this thread holds during a tick.
+    """
 
     def stop(*args: object) -> None:
         if clock.running:

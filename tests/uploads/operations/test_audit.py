@@ -162,7 +162,7 @@ def test_folders_are_synced_from_the_root_down_once_by_each_process(media: Path,
     upload = store()
     assert synced == [Path(upload.file.path), Path(upload.file.path).parent]
 
-    first.file.storage.folders_on_disk.clear()  # Another process: the folder is there, who knows since when.
+    first.file.storage.synced_folders.clear()  # Another process: the folder is there, who knows since when.
     synced.clear()
     store()
     assert synced[-2:] == [media / "uploads", media]

@@ -21,7 +21,7 @@ Set your password here; the link works once, and for three days:
 
 
 class Command(BaseCommand):
-    help = "Makes an account that may do everything for ADMIN_EMAIL, and sends it a link to set its password."
+    help = "Creates a superuser for ADMIN_EMAIL and mails the address a link to set the password."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Send a link with each deploy until there is an administrator with a password; from then on do nothing."""

@@ -14,9 +14,9 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--failed", action="store_const", dest="which", const="failed", help="those that failed")
         which.add_argument(
-            "--stalled", action="store_const", dest="which", const="stalled", help="those that wait or were left lying"
+            "--stalled", action="store_const", dest="which", const="stalled", help="those that wait for a worker"
         )
-        which.add_argument("--all", action="store_const", dest="which", const="all", help="all, also those ready")
+        which.add_argument("--all", action="store_const", dest="which", const="all", help="all, including ready ones")
 
     def handle(self, *args: Any, which: str, **options: Any) -> None:
         recovery.release_abandoned()

@@ -12,11 +12,11 @@ RESERVED = timedelta(minutes=1)  # longer than the mail server may take
 
 
 class Command(BaseCommand):
-    help = "Sends one report now, to try whether mail works."
+    help = "Sends one report now, to test whether mail works."
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        # A claim of this command's own; due later, so that no worker takes the report meanwhile.
+        # This command claims the report itself. `due_at` lies ahead, so that no worker takes the report meanwhile.
         report = Report.objects.create(slot=now, attempts=1, claim_id=uuid.uuid4(), due_at=now + RESERVED)
         try:
             delivery.deliver(report)

@@ -1,4 +1,4 @@
-"""One parser process, as its worker sees it: the socket over which it gets open files and answers in JSON."""
+"""The worker's side of one parser process: a socket over which it sends open files and gets answers in JSON."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from uploads.metadata.sandbox.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_
 
 
 class ParserCrashed(Exception):
-    """The child died, hung or ran wild over a file; the text completes a sentence that begins with `it`."""
+    """The child died, hung or gave no valid answer. The text continues a sentence whose subject is the file."""
 
 
 class Child:
@@ -41,11 +41,11 @@ class Child:
         """Return the child's answer about a file.
 
         Raises:
-            ParserCrashed: it gave none in time, or none that can be used. The child is of no more use.
+            ParserCrashed: no valid answer came in time. The caller must end the child.
         """
         deadline = time.monotonic() + WALL
         answer = bytearray()
-        number = secrets.token_hex(8)  # The answer bears it, or it is not to this question.
+        number = secrets.token_hex(8)  # The answer must repeat it: an earlier file may have written to the socket.
         try:
             socket.send_fds(self.channel, [f"{number} {module}".encode()], [file.fileno()])
             while not answer.endswith(b"\n"):
@@ -89,7 +89,7 @@ class Child:
 
 
 def module_path() -> str:
-    """Return where this process finds its modules: packages may lie where only variables such as HOME lead to."""
+    """Return this process's sys.path for the child, which lacks variables, such as HOME, that may lead to packages."""
     return os.pathsep.join(dict.fromkeys(os.path.abspath(entry) for entry in sys.path))
 
 

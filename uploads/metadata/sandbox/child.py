@@ -1,8 +1,8 @@
 """The parser's process: it gets open files over a socket and answers with what its extractors read.
 
-It runs no Django and holds no connection. Its environment is empty. Its rights are dropped before the first file
-comes, and all it can do with its answer is to write JSON to the one socket it has. Started by `sandbox.py` as
-`python -m uploads.metadata.sandbox.child MODULE ...`, the socket as its standard input.
+It runs no Django and has no connection but this socket. Its environment holds no secret. It drops its rights before the
+first file comes. The worker accepts nothing from it but JSON. `channel.py` starts it as
+`python -m uploads.metadata.sandbox.child MODULE ...`, with the socket as its standard input.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ def main(modules: list[str]) -> None:
         if not request:
             return
         allow_more_cpu()
-        signal.alarm(int(WALL) + 5)  # Ends a parser that sleeps while its worker has died.
+        signal.alarm(int(WALL) + 5)  # Ends a parser that hangs when no worker is left to kill it.
         with open(descriptors[0], "rb") as file:
-            file.seek(0)  # The position is the sender's.
+            file.seek(0)  # The position is shared with the worker, which has read the head.
             number, module = request.decode().split()
             answer = {"number": number, **read(extractors[module], file)}
         signal.alarm(0)
@@ -41,7 +41,7 @@ def main(modules: list[str]) -> None:
 
 
 def read(extractor: Extractor, file: IO[bytes]) -> dict[str, Any]:
-    """Return `{"metadata": ...}`, or `{"error": ...}` where the extractor could make nothing of the file."""
+    """Return `{"metadata": ...}`, or `{"error": ...}` where the extractor raised an exception."""
     try:
         return {"metadata": extractor(file)}
     except MemoryError:
@@ -51,7 +51,7 @@ def read(extractor: Extractor, file: IO[bytes]) -> dict[str, Any]:
 
 
 def drop_rights() -> None:
-    """Give up root's rights, and set the limits of memory, files and processes. See setrlimit(2)."""
+    """Change from root to another user, and limit memory, files and processes. See setrlimit(2)."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -63,7 +63,7 @@ def drop_rights() -> None:
 
 
 def allow_more_cpu() -> None:
-    """Give each file its own allowance; past it the kernel ends this process with SIGXCPU."""
+    """Give each file its own CPU limit. Beyond it the kernel ends this process with SIGXCPU."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = int(usage.ru_utime + usage.ru_stime)
     resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""Running extractors where no file can hurt the worker: in child processes with little to lose.
+"""Runs extractors in child processes with few rights, so that a file that attacks its parser does not reach the worker.
 
 These are child processes of our own rather than a process pool. In pebble's pool all children share two pipes: one file
 that made its parser write to its open descriptors lost six of six neighbours and stopped the pool (measured with pebble
@@ -17,17 +17,17 @@ from uploads.metadata.sandbox.channel import Child
 
 logger = logging.getLogger(__name__)
 
-SPARE_TIME = 30.0  # seconds after which a child that nobody used is ended
-PLACE_WAIT = 0.3  # seconds to wait for a place among the threads that may have a parser
+IDLE_LIMIT = 30.0  # seconds without use after which a child is ended
+PLACE_WAIT = 0.3  # seconds that a thread waits for another to give its parser back
 DAMAGED = "The content could not be read: the file is damaged, encrypted or of an unusual kind."
 
 
 class ParserUnavailable(Exception):
-    """There is no parser for the moment: all are busy, or the system starts no more. The file is not to blame."""
+    """No parser is free at the moment, or the system cannot start one. The attempt does not count against the file."""
 
 
 class Children:
-    """Idle children to lend. The most recently used is lent first, so that a quiet worker uses only one."""
+    """Idle children to lend. The most recently used child is lent first, so that a quiet worker keeps only one."""
 
     def __init__(self) -> None:
         self.idle: list[Child] = []
@@ -35,7 +35,7 @@ class Children:
         self.allow(threads=2)
 
     def allow(self, threads: int) -> None:
-        """Let all but one of so many threads have a parser: files that hang in theirs must not hold up all others."""
+        """Let all but one of a worker's threads use a parser at once: one stays free while files hang in parsers."""
         self.places = BoundedSemaphore(max(threads - 1, 1))
 
     @contextmanager
@@ -43,7 +43,7 @@ class Children:
         """Lend a child. After an exception it is ended and not lent again.
 
         Raises:
-            ParserUnavailable: there is none to be had.
+            ParserUnavailable: all are lent, or the system cannot start one.
         """
         places = self.places
         if not places.acquire(timeout=PLACE_WAIT):
@@ -70,7 +70,7 @@ class Children:
         with self.lock:
             self.idle.append(child)
 
-    def trim(self, *, older_than: float = SPARE_TIME, keep: int = 1) -> None:
+    def trim(self, *, older_than: float = IDLE_LIMIT, keep: int = 1) -> None:
         """End the idle children that nobody used for some seconds. The `keep` most recently used stay."""
         limit = time.monotonic() - older_than
         with self.lock:
@@ -84,11 +84,11 @@ children = Children()
 
 
 def extract(module: str, modules: list[str], file: IO[bytes]) -> dict[str, Any]:
-    """Return what the module's extractor reads from the file, or a `warning` where it can make nothing of it.
+    """Return what the module's extractor reads from the file, or a `warning` where the extractor failed.
 
     Raises:
-        ParserCrashed: the file made its parser die, hang or run wild.
-        ParserUnavailable: there is no parser for it at the moment.
+        ParserCrashed: the parser died, hung or gave no valid answer.
+        ParserUnavailable: no parser is free, or the system cannot start one.
     """
     with children.lend(modules) as child:
         answer = child.ask(module, file)

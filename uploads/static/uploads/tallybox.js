@@ -1,10 +1,10 @@
-// The page works without this script. It spares a person the wait for a refusal, and lets files drop anywhere.
+// The page works without this script. It refuses files before they are sent, and takes files dropped anywhere.
 (() => {
   const form = document.querySelector("form.drop");
   if (!form) return;
   const input = form.querySelector("input[type=file]");
   const refusal = document.getElementById("refusal");
-  // A browser gives up what it sends when it is to send something else.
+  // A second submit makes the browser abort the first one.
   const STILL_SENDING = "Files are still being sent. Wait until they are listed; to give them up, reload the page.";
   const limit = Number(form.dataset.maxSize);
   const limitText = document.getElementById("limits").textContent;
@@ -47,7 +47,7 @@
     input.files = event.dataTransfer.files;
     form.requestSubmit();
   });
-  // A page that the browser shows again from its memory is ready to send once more.
+  // A page restored from the back/forward cache can send again.
   window.addEventListener("pageshow", () => {
     sending = false;
     form.querySelector("button").textContent = "Send";

@@ -1,10 +1,10 @@
-"""Django's backend for PostgreSQL, which looks at a kept connection before it asks the server.
+"""Django's backend for PostgreSQL, which checks a persistent connection without a query where it can.
 
-With CONN_HEALTH_CHECKS Django sends a query of its own before the first query of each request and of each message. That
-is one of three round trips that a worker makes for an upload: 5 to 7 % of a message's time with the server on the same
-machine (tests/benchmarks/statements.py), more over a network. A server that ends a connection makes it readable, which
-the process can see by itself. A server that vanished with its machine does not, so a quiet connection is trusted for
-some seconds only.
+With CONN_HEALTH_CHECKS Django sends a query of its own before the first query of each request and of each message. This
+query is one of three round trips that a worker makes for an upload, and 5 to 7 % of a message's time with the server on
+the same machine (tests/benchmarks/statements.py). When a server closes a connection, the socket becomes readable, which
+`poll` shows without a round trip. A server whose machine vanished closes nothing, so Django's
+query is still sent where the last check was over TRUSTED seconds ago.
 """
 
 import select
@@ -12,18 +12,18 @@ import time
 
 from django.db.backends.postgresql import base
 
-TRUSTED = 10.0  # seconds since the last look
+TRUSTED = 10.0  # seconds since the last check
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    looked_at = float("-inf")
+    checked_at = float("-inf")
 
     def is_usable(self) -> bool:
-        last, self.looked_at = self.looked_at, time.monotonic()
-        return (self.looked_at - last < TRUSTED and self.is_quiet()) or super().is_usable()
+        last, self.checked_at = self.checked_at, time.monotonic()
+        return (self.checked_at - last < TRUSTED and self.is_quiet()) or super().is_usable()
 
     def is_quiet(self) -> bool:
-        """Tell whether the connection is open, has had no error and has nothing to read, not even its end."""
+        """Tell whether the connection is open, has had no error, and has no data or end-of-file to read."""
         if self.connection is None or self.connection.closed or self.errors_occurred:
             return False
         poll = select.poll()
