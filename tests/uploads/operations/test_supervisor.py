@@ -265,11 +265,15 @@ def test_without_a_reader_of_its_output_it_stops(tmp_path: Path) -> None:
     with (tmp_path / "errors").open("wb") as errors:
         process = subprocess.Popen(command, stdout=writing, stderr=errors, env=environment, cwd=tmp_path)
     os.close(writing)
-    assert os.read(reading, 1)
+    try:
+        assert os.read(reading, 1)
 
-    os.close(reading)
+        os.close(reading)
 
-    assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        kill_all(tmp_path)
     assert (tmp_path / "log").read_text() == "a\n"
     assert (tmp_path / "errors").read_bytes() == b""
 
