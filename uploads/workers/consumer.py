@@ -49,7 +49,7 @@ class Consumer(_RedisConsumer):
 
     def next_fetched(self) -> Any:
         message = super().__next__()  # type: ignore[no-untyped-call]
-        if eta := message.options.get("eta"):
+        if message is not None and (eta := message.options.get("eta")):  # None: its content is gone from Redis.
             self.delayed[message.message_id] = eta
         return message
 

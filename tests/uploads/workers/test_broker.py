@@ -216,3 +216,10 @@ def test_redis_that_was_just_down_is_not_asked_to_take_messages_back(broker: Any
 
     with pytest.raises(ConnectionClosed, match="a moment ago"):
         consumer.requeue([message])
+
+
+def test_a_message_whose_content_is_gone_from_redis_is_passed_over(broker: Any, consumer: Consumer) -> None:
+    send(broker, 1)
+    broker.client.delete("dramatiq:uploads.msgs")
+
+    assert next(consumer) is None

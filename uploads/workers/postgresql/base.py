@@ -3,8 +3,8 @@
 With CONN_HEALTH_CHECKS Django sends a query of its own before the first query of each request and of each message. This
 query is one of three round trips that a worker makes for an upload, and 5 to 7 % of a message's time with the server on
 the same machine (tests/benchmarks/statements.py). When a server closes a connection, the socket becomes readable, which
-`poll` shows without a round trip. A server whose machine vanished closes nothing, so Django's
-query is still sent where the last check was over TRUSTED seconds ago.
+`poll` shows without a round trip. A server whose machine vanished closes nothing, so Django's query is still sent where
+the last check was over TRUSTED seconds ago.
 """
 
 import select
