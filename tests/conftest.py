@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,9 @@ def read_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return runpy.run_path(str(ROOT / "site" / "settings.py"))
+        (tmp_path / "site").mkdir(exist_ok=True)
+        copy = shutil.copy(ROOT / "site" / "settings.py", tmp_path / "site")  # Away from the checkout's var/.
+        return runpy.run_path(copy)
 
     return read
 

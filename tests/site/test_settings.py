@@ -214,10 +214,10 @@ def test_a_sqlite_file_waits_for_other_writers(read_settings: Read, tmp_path: Pa
 def test_a_relative_sqlite_file_is_the_same_from_any_working_directory(
     read_settings: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir("/")
 
     assert read_settings(DATABASE_URL="sqlite:///db.sqlite3")["DATABASES"]["default"]["NAME"] == str(
-        ROOT / "db.sqlite3"
+        tmp_path / "db.sqlite3"
     )
 
 
