@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from uploads.workers.worker_socket import VARIABLE, WorkerSocket
+from uploads.workers.worker_socket import VARIABLE, WorkerSocket, remove
 
 logger = logging.getLogger("uploads.workers.watchdog")
 
@@ -46,6 +46,8 @@ class Watchdog:
             self.reap()
             while self.status is None:
                 self.workers.listen(1.0, signals)
+                if len(self.workers.last_beats) == self.processes:
+                    remove(self.workers.path)  # No other process connects: nothing remains even if all are killed now.
                 self.reap()
                 if self.status is None:
                     self.end_what_is_wrong(time.monotonic())

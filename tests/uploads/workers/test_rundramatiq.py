@@ -115,7 +115,8 @@ def test_no_line_is_logged_twice_or_in_another_form(start: Start, setup: tuple[s
         assert process.terminate() == 0
 
     lines = process.output().splitlines()
-    assert len(lines) == len(set(lines))
+    own = [line for line in lines if "Process" in line]  # Two processes may say the same in the same millisecond.
+    assert len(own) == len(set(own))
     assert sum(READY in line for line in lines) == 2
     assert [line for line in lines if not line[:10].replace("-", "").isdecimal()] == []
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers.product import Running, wait_for
 from tests.uploads.uploading import store
-from tests.uploads.workers.worker import Start, parent_of, rundramatiq, session, wait_until_ready
+from tests.uploads.workers.worker import Start, kill_session, parent_of, rundramatiq, session, wait_until_ready
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,6 +82,16 @@ def test_the_death_of_dramatiqs_master_ends_all(start: Start, temporary: Path) -
 
         assert process.process.wait(timeout=20) == signal.SIGKILL
         wait_until_gone(process, temporary, seconds=1)
+
+
+def test_a_worker_that_is_killed_as_a_whole_leaves_nothing(start: Start, temporary: Path) -> None:
+    with start("--processes", "2") as process:
+        wait_until_ready(process, 2)
+        wait_for(lambda: not list(temporary.glob("tallybox-*")), what="the watchdog to take both connections")
+
+        kill_session(process.pid)
+
+        wait_until_gone(process, temporary)
 
 
 def test_a_worker_process_that_hangs_is_ended_with_the_others(start: Start, temporary: Path) -> None:

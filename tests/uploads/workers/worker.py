@@ -1,8 +1,9 @@
 """A real `manage.py rundramatiq` for tests, and the processes that it consists of."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from tests.servers.product import ROOT, Running, database_url_of_tests, running, wait_for
@@ -11,10 +12,11 @@ Start = Callable[..., AbstractContextManager[Running]]
 READY = "Worker process is ready for action"
 
 
+@contextmanager
 def rundramatiq(
     folder: Path, *options: str, checkout: Path = ROOT, method: str = "", **variables: str
-) -> AbstractContextManager[Running]:
-    """Start a worker on the test database and `folder`/media, with its output in `folder`/log.
+) -> Iterator[Running]:
+    """Run a worker on the test database and `folder`/media, with its output in `folder`/log, and leave no process.
 
     A `method` ("fork", "forkserver" or "spawn") is how Python starts its processes, whatever it does by default.
     """
@@ -36,7 +38,17 @@ manage.main()
     if method:
         variables["PYTHONPATH"] = ""  # pytest --use-spawn puts a folder there.
     start = ["-c", code] if method else [program]
-    return running(*start, "rundramatiq", *options, log=folder / "log", folder=checkout, **variables)
+    with running(*start, "rundramatiq", *options, log=folder / "log", folder=checkout, **variables) as process:
+        try:
+            yield process
+        finally:
+            kill_session(process.pid)
+
+
+def kill_session(pid: int) -> None:
+    for each in session(pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def session(pid: int) -> set[int]:
