@@ -20,11 +20,25 @@ def put_on_path() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(sources + inherited))
 
 
+def refuse_runserver_without_key() -> None:
+    """End `runserver` at its start where it would answer each request with an error. Other commands sign nothing."""
+    if sys.argv[1:2] != ["runserver"]:
+        return
+    import settings
+
+    if not settings.SECRET_KEY:
+        sys.exit(
+            "SECRET_KEY is not set. Put SECRET_KEY=<50 or more random characters> in front, or run `manage.py runall` "
+            "once, which makes a key in var/."
+        )
+
+
 def main() -> None:
     put_on_path()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
     if sys.argv[1:2] == ["runall"]:
         os.environ.setdefault("DEBUG", "1")  # Settings are read before the command runs.
+    refuse_runserver_without_key()
     from django.core.management import execute_from_command_line
     from django.db import Error as DatabaseError
 

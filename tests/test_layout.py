@@ -67,6 +67,14 @@ def test_commands_work_from_another_folder(tmp_path):
     assert "no issues" in result.stdout
 
 
+def test_runserver_without_a_key_says_so_at_its_start(checkout: Path):
+    result = run(*(sys.executable, str(checkout / "manage.py"), "runserver"), folder=checkout, DEBUG="1")
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("SECRET_KEY is not set.")
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "ignored"),
     [("site/settings.py", False), ("site/urls.py", False), ("uploads/models.py", False), ("var/db.sqlite3", True)],

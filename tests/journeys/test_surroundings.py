@@ -275,7 +275,8 @@ def test_readyz_without_a_database_is_503_and_says_so(client: Client) -> None:
         response = client.get("/readyz")
 
     assert response.status_code == 503
-    assert response.json() == {"ok": False, "database": {"ok": False, "error": "gone"}, "redis": {"ok": True}}
+    told = response.json()
+    assert (told["ok"], told["database"]) == (False, {"ok": False, "error": "gone"})
 
 
 def fill_disk(process: Running, size: int) -> None:

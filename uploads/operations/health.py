@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from uploads.models import Heartbeat, Upload
 from uploads.storage import mount
 from uploads.workers.heartbeat import SILENCE
-from uploads.workers.outage import AWAY, obstacle, one_line
+from uploads.workers.outage import AWAY, missing_migrations, one_line
 
 View = Callable[..., HttpResponse]
 Checks = dict[str, dict[str, Any]]  # A part of the site → whether it is `ok`, and what is wrong or its age in seconds.
@@ -41,12 +41,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Tell for each part of the site whether it works, and for workers and schedulers the age of the last heartbeat.
 
-    The status is 503 only while the database cannot be used. Without Redis, a worker or a scheduler uploads are still
-    received, so a router must keep sending requests. With `?strict=1` the status is 503 if any part does not work.
+    The status is 503 only while the database is away or lacks migrations. Without Redis, a worker or a scheduler uploads
+    are still received, so a router must keep sending requests. With `?strict=1` it is 503 if any part does not work.
     """
     checks = check_database_and_more() | {"redis": check_redis()}
     is_well = all(check["ok"] for check in checks.values())
-    is_ready = is_well if request.GET.get("strict") == "1" else checks["database"]["ok"]
+    serves_pages = checks["database"]["ok"] and checks["migrations"]["ok"]
+    is_ready = is_well if request.GET.get("strict") == "1" else serves_pages
     status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JsonResponse({"ok": is_well, **checks}, status=status)
 
@@ -54,11 +55,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def check_database_and_more() -> Checks:
     """Check the database and, if it can be used, the media mount and the heartbeats, which need the database."""
     try:
-        if error := obstacle():
-            return {"database": {"ok": False, "error": error}}
-        return {"database": {"ok": True}, "media": check_media(), **check_processes()}
+        if missing := missing_migrations():
+            error = f"the database lacks {missing} migrations; run: manage.py migrate"
+            return {"database": {"ok": True}, "migrations": {"ok": False, "error": error}}
+        return {"database": {"ok": True}, "migrations": {"ok": True}, "media": check_media(), **check_processes()}
     except AWAY as error:
-        return {"database": {"ok": False, "error": one_line(error)}}
+        unknown = {"ok": False, "error": "unknown while the database is away"}
+        return {"database": {"ok": False, "error": one_line(error)}, "migrations": unknown}
 
 
 def check_processes() -> Checks:

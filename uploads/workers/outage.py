@@ -33,15 +33,24 @@ def retry_while_away(write: Callable[[], Value]) -> Value:
     return write()
 
 
+def missing_migrations() -> int:
+    """Return how many migrations the database lacks.
+
+    Raises:
+        OperationalError, InterfaceError: the database cannot be reached.
+    """
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 def obstacle() -> str:
     """Return a sentence that says why this code cannot use the database; an empty text where it can."""
     try:
-        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = missing_migrations()
     except AWAY as error:
         connections.close_all()
         return f"the database cannot be reached ({one_line(error)})."
-    return f"the database lacks {len(plan)} migrations; run: manage.py migrate" if plan else ""
+    return f"the database lacks {missing} migrations; run: manage.py migrate" if missing else ""
 
 
 def is_unmigrated(error: BaseException) -> bool:

@@ -178,3 +178,10 @@ def test_each_file_gets_its_own_processor_time() -> None:
     limit = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
     assert CPU <= int(limit) <= CPU + 5
+
+
+def test_an_extractor_that_cannot_be_imported_is_logged_and_not_the_files_fault(caplog: Any) -> None:
+    with pytest.raises(ParserUnavailable, match="cannot be imported"), Children().lend(["uploads.metadata.nowhere"]):
+        pass
+
+    assert "ModuleNotFoundError: No module named 'uploads.metadata.nowhere'" in caplog.text

@@ -14,7 +14,7 @@ from uploads.models import Heartbeat
 from uploads.workers.broker import client_of
 
 pytestmark = pytest.mark.django_db
-PARTS = {"database", "redis", "media", "worker", "scheduler"}
+PARTS = {"database", "migrations", "redis", "media", "worker", "scheduler"}
 
 
 @pytest.fixture

@@ -90,7 +90,10 @@ def one_at_a_time(path: Path) -> Iterator[IO[str]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise CommandError("Tallybox is already running from this folder. Stop it first (Ctrl-C there).") from error
+            raise CommandError(
+                "Tallybox is already running from this folder: stop it first (Ctrl-C there). Where it was killed, its "
+                "processes are still ending: try again in 15 seconds."
+            ) from error
         yield lock
 
 
@@ -166,7 +169,8 @@ def announce(supervisor: Supervisor, by_hand: dict[str, str]) -> None:
         supervisor.say(f"Start the {name} yourself, with this line in another terminal:")
         supervisor.write_bare(line.encode())
     missing = f" without {', '.join(by_hand)}" if by_hand else ""
-    supervisor.say(f"Tallybox is running{missing}. {where_to_go()} Ctrl-C stops everything.")
+    address = where_to_go() if addresses else f"Once web is started: {where_to_go()}"
+    supervisor.say(f"Tallybox is running{missing}. {address} Ctrl-C stops everything.")
 
 
 def where_to_go() -> str:

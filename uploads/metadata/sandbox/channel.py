@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from uploads.metadata.sandbox.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, WALL
+from uploads.metadata.sandbox.limits import CPU, LONGEST_ANSWER, MEMORY, OUT_OF_MEMORY, READY, START, WALL
 
 
 class ParserCrashed(Exception):
     """The child died, hung or gave no valid answer. The text continues a sentence whose subject is the file."""
+
+
+class ParserBroken(Exception):
+    """The child's extractors cannot be imported. The text is the traceback."""
 
 
 class Child:
@@ -25,7 +29,7 @@ class Child:
 
     def __init__(self, modules: list[str]) -> None:
         self.channel, theirs = socket.socketpair()
-        with theirs, closing_on_failure(self.channel):
+        with closing_on_failure(self.channel), theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-B", "-m", "uploads.metadata.sandbox.child", *modules],
                 stdin=theirs.fileno(),
@@ -35,7 +39,26 @@ class Child:
                 env={"PATH": os.defpath, "PYTHONPATH": module_path(), "LANG": "C.UTF-8"},
                 start_new_session=True,
             )
+        self.wait_until_ready()
         self.used_at = time.monotonic()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the child has imported its extractors.
+
+        Raises:
+            ParserBroken: it cannot.
+            OSError: it takes too long.
+        """
+        said = b""
+        try:
+            self.channel.settimeout(START)
+            while said != READY and (block := self.channel.recv(2**16)):
+                said += block
+            if said != READY:
+                raise ParserBroken(said.decode(errors="replace").strip() or "The process ended without a word.")
+        except BaseException:
+            self.end()
+            raise
 
     def ask(self, module: str, file: IO[bytes]) -> dict[str, Any]:
         """Return the child's answer about a file.

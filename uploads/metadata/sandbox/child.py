@@ -12,20 +12,26 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
 
-from uploads.metadata.sandbox.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY, WALL
+from uploads.metadata.sandbox.limits import CPU, MEMORY, NOBODY, OPEN_FILES, OUT_OF_MEMORY, READY, WALL
 
 Extractor = Callable[[IO[bytes]], dict[str, Any]]
 
 
 def main(modules: list[str]) -> None:
-    extractors = {module: import_module(module).extract for module in modules}
     channel = socket.socket(fileno=os.dup(0))
+    try:
+        extractors = {module: import_module(module).extract for module in modules}
+    except Exception:
+        channel.sendall(traceback.format_exc().encode())
+        return
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     drop_rights()
+    channel.sendall(READY)
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, 1024, 1)
         if not request:

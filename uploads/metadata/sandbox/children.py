@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 from typing import IO, Any
 
-from uploads.metadata.sandbox.channel import Child
+from uploads.metadata.sandbox.channel import Child, ParserBroken
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,10 @@ class Children:
         try:
             child = child or Child(modules)
         except OSError as error:
-            raise ParserUnavailable(f"none can be started ({error.strerror})") from error
+            raise ParserUnavailable(f"none can be started ({error.strerror or error})") from error
+        except ParserBroken as error:
+            logger.error("the extractors cannot be imported, no file is read by them\n%s", error)
+            raise ParserUnavailable("the extractors cannot be imported") from error
         try:
             yield child
         except BaseException:
