@@ -41,8 +41,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Tell for each part of the site whether it works, and for workers and schedulers the age of the last heartbeat.
 
-    The status is 503 only while the database is away or lacks migrations. Without Redis, a worker or a scheduler uploads
-    are still received, so a router must keep sending requests. With `?strict=1` it is 503 if any part does not work.
+    The status is 503 only while the database is away or lacks migrations. Without Redis, a worker or a scheduler the
+    site still takes uploads, so a router must keep sending requests. With `?strict=1` any part that does not work makes
+    the status 503.
     """
     checks = check_database_and_more() | {"redis": check_redis()}
     is_well = all(check["ok"] for check in checks.values())

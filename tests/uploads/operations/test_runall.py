@@ -139,7 +139,7 @@ def test_what_is_left_out_joins_by_the_lines_that_are_printed(checkout: Path, tm
         site = terminals.enter_context(
             runall(checkout, "--without", "worker", "scheduler", "--without", "web", **variables)
         )
-        site.wait_for_output("Tallybox is running without web, worker, scheduler. Once web is started: Open")
+        site.wait_for_output("Tallybox is running without web, worker, scheduler. Once web runs: Open")
         assert re.findall(r"(\w+) started", site.output()) == ["valkey"]
         lines = [line for line in site.output().splitlines() if line.startswith("env ")]
         pasted = [

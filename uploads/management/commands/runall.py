@@ -169,7 +169,7 @@ def announce(supervisor: Supervisor, by_hand: dict[str, str]) -> None:
         supervisor.say(f"Start the {name} yourself, with this line in another terminal:")
         supervisor.write_bare(line.encode())
     missing = f" without {', '.join(by_hand)}" if by_hand else ""
-    address = where_to_go() if addresses else f"Once web is started: {where_to_go()}"
+    address = where_to_go() if addresses else f"Once web runs: {where_to_go()}"
     supervisor.say(f"Tallybox is running{missing}. {address} Ctrl-C stops everything.")
 
 
