@@ -7,8 +7,10 @@ from pathlib import Path
 
 from gunicorn.http.unreader import SocketUnreader
 
-ROOT = Path(__file__).resolve().parent
-sys.path[:0] = [str(ROOT), str(ROOT / "site")]
+sys.path.insert(0, str(Path(__file__).parent))  # gunicorn adds only the working directory.
+from manage import ROOT, put_on_path  # noqa: E402
+
+put_on_path()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
 # Only now can these be imported.
