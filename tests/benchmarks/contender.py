@@ -142,7 +142,7 @@ class Contender(ABC):
 
 
 def end(process: Running) -> None:
-    """SIGTERM, and SIGKILL for whoever of the family is left after 15 s."""
+    """Send SIGTERM, and SIGKILL to the processes that still run after 15 s."""
     family = families([process.pid])
     with suppress(subprocess.TimeoutExpired):
         process.terminate(seconds=15)

@@ -42,7 +42,7 @@ def run_as_user(*command: str) -> list[str]:
 
 
 class Platform:
-    """Builds and runs what `.upsun/config.yaml` says; `variables` are those that a person has set on the platform."""
+    """Builds and runs what `.upsun/config.yaml` says; `variables` are what a person has set on the platform."""
 
     def __init__(self, *, mounting: bool, **variables: str) -> None:
         self.mounting, self.variables = mounting, variables

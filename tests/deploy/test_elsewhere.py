@@ -25,7 +25,7 @@ SIGNS = {
 
 @pytest.fixture
 def installed(checkout: Path) -> Path:
-    """A checkout with the tests' own Python in the place where the units look for one; nobody may write there."""
+    """A read-only checkout, with the tests' own Python in the place where the units look for it."""
     (checkout / ".venv").symlink_to(python_folder().parent)
     for path in [*checkout.rglob("*"), checkout]:
         if not path.is_symlink():

@@ -1,4 +1,4 @@
-"""A database without its tables is told as that by every process, never as one that cannot be reached."""
+"""Every process says of a database without tables that migrations are missing, never that it cannot be reached."""
 
 import http.client
 import json

@@ -153,7 +153,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def command_lines(pids: Iterable[int]) -> dict[int, bytes]:
-    """Return process id → command line, its words separated by NUL, of those that live."""
+    """Return process id → command line, its words separated by NUL, of the processes that run."""
     lines = {}
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):

@@ -20,7 +20,7 @@ def ask(host: str) -> int:
 
 
 def send_from(origin: str) -> int:
-    """Send a form as a browser does whose page has another host than the one that this process sees."""
+    """Send a form as a browser does behind a proxy that hides the host of the page."""
     browser = Client(enforce_csrf_checks=True)
     browser.get("/")
     form = {"file": ContentFile(b"x", name="x.txt"), "csrfmiddlewaretoken": browser.cookies["tallybox_csrf"].value}

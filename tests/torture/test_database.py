@@ -32,7 +32,7 @@ def test_a_database_that_goes_away_under_load(site: Any) -> None:
         allow_connections(site)
     uploading.join()
 
-    site.orphans_allowed = 2  # A commit that nobody got an answer to keeps its file; the audit finds it.
+    site.orphans_allowed = 2  # A commit whose answer was lost keeps its file; the audit finds it.
 
     wait_for(lambda: can_count(site), what="the database")
     site.wait_for_all(seconds=60)
@@ -71,7 +71,7 @@ def test_connections_to_the_database_that_are_cut_under_load(site: Any) -> None:
         proxy.cut()
     uploading.join()
     site.count("faults", proxy.cuts)
-    site.orphans_allowed = proxy.cuts  # A commit that nobody got an answer to keeps its file; the audit finds it.
+    site.orphans_allowed = proxy.cuts  # A commit whose answer was lost keeps its file; the audit finds it.
 
     site.wait_for_all(seconds=60)
     assert site.uploads.filter(status="failed").count() == 0

@@ -144,7 +144,7 @@ def test_a_worker_whose_processes_hang_is_ended_and_started_again(site: Any, han
 
 
 def worker_processes(watchdog: int) -> list[int]:
-    """Return the ids of those that do the work: the children of Dramatiq's master, the watchdog's only child."""
+    """Return the ids of the worker processes: children of Dramatiq's master, which is the watchdog's only child."""
     [master] = [pid for pid in descendants(watchdog) if parent_of(pid) == watchdog]
     return [pid for pid in descendants(master) if parent_of(pid) == master]
 

@@ -152,7 +152,7 @@ def test_a_mail_server_that_hangs_or_drops_after_data_gets_the_mail_once(site: A
 def test_after_a_time_without_a_worker_one_report_goes_out(site: Any) -> None:
     site.report_every(1)
     site.scheduler()
-    time.sleep(8)  # Eight ticks that nobody takes.
+    time.sleep(8)  # Eight ticks without a worker.
 
     site.worker()
     wait_for(lambda: site.reports.filter(status="sent").exists(), what="a report")

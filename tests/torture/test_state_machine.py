@@ -42,7 +42,7 @@ class Life(RuleBasedStateMachine):
         self.workers = [self.new_worker() for _ in range(2)]
 
     def a_scheduler_is_heard_of(self) -> None:
-        """Without a witness nobody is declared dead."""
+        """A process is declared dead only while another one has been alive for long enough to tell."""
         long_ago, now = timezone.now() - timedelta(minutes=1), timezone.now()
         Heartbeat.objects.create(pk=uuid.uuid4(), role="scheduler", seen_at=now, steady_since=long_ago)
 

@@ -1,4 +1,4 @@
-"""`runall`: what stops it, what it says, and that nobody is left behind."""
+"""`runall`: what stops it, what it says, and that no process is left behind."""
 
 import os
 import re

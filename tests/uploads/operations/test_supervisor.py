@@ -1,4 +1,4 @@
-"""The supervisor of `runall`, with small children: in which order all end, and that nobody is left behind."""
+"""The supervisor of `runall`, with small children: the order in which they end, and that no process is left behind."""
 
 import fcntl
 import os

@@ -61,7 +61,7 @@ def test_a_csv_too_large_for_a_mail_is_linked(smtp: Mailbox, monkeypatch: Any, s
 
 
 def rows_come_as(monkeypatch: Any, *sizes: int) -> list[int]:
-    """Let the CSV be blocks of rows of so many bytes, which nothing compresses; return those that were read."""
+    """Replace the CSV by incompressible blocks, with rows of so many bytes; return the sizes of the blocks read."""
     read: list[int] = []
 
     def blocks() -> Iterator[bytes]:
