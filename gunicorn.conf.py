@@ -1,6 +1,7 @@
 """How gunicorn serves Tallybox: `gunicorn wsgi` needs nothing else. See https://docs.gunicorn.org/en/stable/settings.html."""
 
 import gc
+import logging
 import os
 import sys
 from pathlib import Path
@@ -37,15 +38,21 @@ SocketUnreader.max_body_chunk = 256 * 1024
 
 
 def when_ready(server: object) -> None:
-    """Load URLs and templates before the workers are forked, so that they share this memory.
+    """Load URLs and templates before the workers are forked, so that they share this memory. Log an unusable database.
 
     gc.freeze() exempts the loaded objects from garbage collection, which would write to their pages and unshare them.
     """
+    from django.db import connections
     from django.template.loader import get_template
     from django.urls import reverse
+
+    from uploads.workers.outage import obstacle
 
     reverse("uploads:list")
     for template in ("base.html", "uploads/list.html"):
         get_template(template)
+    if reason := obstacle():
+        logging.getLogger(__name__).warning("not ready: %s", reason)
+    connections.close_all()
     gc.collect()
     gc.freeze()

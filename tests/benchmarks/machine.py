@@ -51,7 +51,7 @@ def describe(database: Database) -> list[str]:
     """Return lines about the machine and the versions of everything that took part."""
     model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     total = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    ours = ["django", "dramatiq", "apscheduler", "gunicorn", "redis", "psycopg2-binary"]
+    ours = ["django", "dramatiq", "apscheduler", "gunicorn", "multipart", "redis", "psycopg2-binary"]
     return [
         f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, "
         f"{int(total[1]) / 2**20 if total else 0:.0f} GiB of memory, Linux {platform.release().split('-')[0]}",

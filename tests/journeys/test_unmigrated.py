@@ -57,6 +57,11 @@ def test_the_web_answers_503_and_says_what_is_missing(tmp_path: Path, variables:
     assert "Traceback" not in log
 
 
+def test_the_web_says_it_at_its_start(tmp_path: Path, variables: dict[str, str]) -> None:
+    with running("-m", "gunicorn", log=tmp_path / "web.log", **variables) as process:
+        process.wait_for_output("not ready: the database lacks ")
+
+
 def test_readyz_counts_the_missing_migrations(tmp_path: Path, variables: dict[str, str]) -> None:
     with site(tmp_path, variables) as connection:
         connection.request("GET", "/readyz")

@@ -17,7 +17,9 @@ KILL_WAIT = 14.0  # Seconds from SIGTERM to SIGKILL: gunicorn and Dramatiq take 
 
 
 def end(pids: Iterable[int], deadline: float) -> None:
-    """Ask processes to stop; kill their process groups once all have ended, or at the deadline (`time.monotonic()`).
+    """Ask processes to stop. When all have ended, or at the deadline, kill what remains of their process groups.
+
+    The deadline is a value of `time.monotonic()`.
 
     SIGTERM goes to each process alone and once: gunicorn and rundramatiq pass it on to their workers, and Dramatiq's
     workers take a second SIGTERM as a kill.

@@ -46,8 +46,8 @@ class Supervisor:
     """Runs children until one ends or SIGTERM, SIGINT or SIGHUP comes, then ends them all.
 
     The child named `last` is ended after the others: a stopping worker still gives its messages back to the broker.
-    `hidden` holds texts by the child's name: its lines with one of them are not written. When this process is killed,
-    the process `lifeline` ends the children. It keeps the file descriptors `held` open until then.
+    `hidden` maps a child's name to texts: a line with one of them is not written. When this process is killed, the
+    process `lifeline` ends the children. It inherits the file descriptors `held`, so that they stay open until then.
     """
 
     def __init__(

@@ -81,7 +81,7 @@ def unread_body_drained(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in request.META:
+        if request.META.get("CONTENT_LENGTH"):
             drain(request)
         return response
 

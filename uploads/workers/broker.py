@@ -102,6 +102,8 @@ class Broker(RedisBroker):
     def stop_waiting(self, consumers: int) -> None:
         """Wake the consumers of this process, and let them fetch nothing more."""
         self.is_stopping = True
+        if not consumers:
+            return
         pipeline = self.client.pipeline()
         pipeline.rpush(self.own_tokens(), *[1] * consumers)
         pipeline.expire(self.own_tokens(), int(IDLE_TIMEOUT) + 1)

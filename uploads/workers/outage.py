@@ -50,7 +50,13 @@ def obstacle() -> str:
     except AWAY as error:
         connections.close_all()
         return f"the database cannot be reached ({one_line(error)})."
-    return f"the database lacks {missing} migrations; run: manage.py migrate" if missing else ""
+    return f"the database lacks {missing} migrations; run: manage.py migrate{sqlite_file()}" if missing else ""
+
+
+def sqlite_file() -> str:
+    """Return the path of an SQLite database in brackets: a typing error in DATABASE_URL makes a new, empty one."""
+    database = connections[DEFAULT_DB_ALIAS]
+    return f" (the database is {database.settings_dict['NAME']})" if database.vendor == "sqlite" else ""
 
 
 def is_unmigrated(error: BaseException) -> bool:

@@ -22,8 +22,8 @@ from uploads.workers.worker_socket import VARIABLE, WorkerSocket
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 0.5  # seconds between two looks at the files
-VISIBLE = "**/[!.]*.*"  # Editors keep hidden files beside the one that is open.
+POLL_INTERVAL = 0.5  # seconds between two looks at the files
+TEMPLATES = "**/[!.]*.*"  # Not hidden files, which editors write while a file is open.
 Snapshot = dict[Path, float]  # file → when it was last changed
 
 
@@ -46,7 +46,7 @@ class Reloader:
         for each in folders:
             self.files.watch_dir(each, "**/*.py")
         for each in get_template_directories():
-            self.files.watch_dir(each, VISIBLE)
+            self.files.watch_dir(each, TEMPLATES)
 
     def run(self) -> None:
         """Run until a signal's handler raises SystemExit."""
@@ -54,12 +54,12 @@ class Reloader:
             before = self.snapshot()
             with WorkerSocket.open() as workers, self.running(workers) as process:
                 while process.poll() is None and not self.changed_since(before):
-                    workers.listen(INTERVAL)
+                    workers.listen(POLL_INTERVAL)
                 if process.poll() is not None:
                     workers.close()
                     logger.warning("the worker has ended, it starts again when a file changes")
                 while not (changed := self.changed_since(before)):
-                    time.sleep(INTERVAL)
+                    time.sleep(POLL_INTERVAL)
                 logger.info("restarting, changed: %s", changed[0])
 
     def changed_since(self, before: Snapshot) -> list[Path]:
@@ -85,7 +85,7 @@ class Reloader:
 
 
 def project_folders() -> set[Path]:
-    """Return the folders in the project's own one that code has been loaded from, a virtual environment left out."""
+    """Return the project's top folders from which code has been imported, without the virtual environment."""
     base, environment = Path(settings.BASE_DIR).resolve(), Path(sys.prefix).resolve()
     files = [file for file in iter_all_python_module_files() if not file.is_relative_to(environment)]
     tops = {base / file.relative_to(base).parts[0] for file in files if file.is_relative_to(base)}

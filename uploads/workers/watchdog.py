@@ -19,7 +19,7 @@ from uploads.workers.worker_socket import VARIABLE, WorkerSocket, remove
 
 logger = logging.getLogger("uploads.workers.watchdog")
 
-STOP = {signal.SIGTERM, signal.SIGINT}  # Blocked while nobody can take them: they are delivered later, not lost.
+STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}  # Each stops everything, with work in progress finished first.
 
 
 class Watchdog:
@@ -50,7 +50,7 @@ class Watchdog:
                     remove(self.workers.path)  # No other process connects: nothing remains even if all are killed now.
                 self.reap()
                 if self.status is None:
-                    self.end_what_is_wrong(time.monotonic())
+                    self.end_if_unhealthy(time.monotonic())
             self.end_orphans()
         return 1 if self.had_to_end_it else abs(os.waitstatus_to_exitcode(self.status))
 
@@ -69,7 +69,7 @@ class Watchdog:
             signal.set_wakeup_fd(-1)
 
     def reap(self) -> None:
-        """Note the master's end, and reap the orphans that this process has as the first one of a container."""
+        """Note the master's end, and reap all ended children: process 1 of a container adopts orphans, too."""
         with suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -78,14 +78,14 @@ class Watchdog:
                 if pid == self.master:
                     self.status = status
 
-    def end_what_is_wrong(self, now: float) -> None:
+    def end_if_unhealthy(self, now: float) -> None:
         living = sum(now - beat <= self.patience for beat in self.workers.last_beats.values())
         if self.kill_at is not None:
             if now > self.kill_at:
                 self.had_to_end_it = True
                 os.killpg(self.master, signal.SIGKILL)
         elif self.workers.has_lost_one:
-            # No SIGTERM: the master sees it and sends one to the others, who would take a second one as a kill.
+            # The master notices, too, and sends SIGTERM to the other workers. They would take a second one as a kill.
             logger.warning("a worker process has ended, so all end within %s s", self.last_chance)
             self.kill_at = now + self.last_chance
         elif now - self.started_at > self.patience and living < self.processes:
@@ -100,7 +100,7 @@ class Watchdog:
             os.kill(self.master, signal.SIGTERM)
 
     def end_orphans(self) -> None:
-        """End the processes that a killed master left behind, and wait for those that end with it (a fork server)."""
+        """End the worker processes that outlive a killed master. A fork server ends by itself and is waited for."""
         kill_at = time.monotonic() + self.last_chance
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.master, signal.SIGTERM)
@@ -113,7 +113,8 @@ class Watchdog:
 
 def become_watched(processes: int, patience: int, last_chance: int, pid_file: str | None) -> None:
     """Go on in a child; the process that the platform knows becomes its watchdog."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # Until watchdog and Dramatiq, each in its time, unblock them.
+    # A signal that arrives now is delivered once the watchdog, and Dramatiq's master, have handlers and unblock it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     workers = WorkerSocket.open()
     master = os.fork()
     if master:

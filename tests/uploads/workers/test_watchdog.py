@@ -51,6 +51,16 @@ def test_an_upload_is_processed_and_the_stop_is_clean(start: Start, temporary: P
     assert upload.status == "ready"
 
 
+def test_a_hangup_stops_all_like_sigterm(tmp_path: Path, temporary: Path) -> None:
+    with rundramatiq(tmp_path, "--processes", "1", TMPDIR=str(temporary)) as process:
+        wait_until_ready(process, 1)
+
+        os.kill(process.pid, signal.SIGHUP)
+
+        assert process.process.wait(timeout=20) == 0
+        wait_until_gone(process, temporary, seconds=1)
+
+
 def test_the_death_of_one_worker_process_ends_all(start: Start, temporary: Path) -> None:
     with start("--processes", "2") as process:
         victim, _ = wait_until_ready(process, 2)

@@ -136,7 +136,7 @@ def site_processes(variables: dict[str, str], *, processes: int) -> list[Child]:
 
 
 def hidden_lines(verbosity: int) -> dict[str, list[bytes]]:
-    """Return for each process what the lines contain that tell nothing new to a person who reads along."""
+    """Return for each process the texts that mark a line as a repetition of something the terminal already shows."""
     if verbosity > 1:
         return {}
     mail_is_printed = settings.EMAIL_BACKEND == "uploads.reports.console.EmailBackend"

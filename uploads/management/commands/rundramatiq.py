@@ -90,10 +90,10 @@ class Command(rundramatiq.Command):  # type: ignore[misc]  # django-dramatiq has
         connections.close_all()
 
     def dramatiq_arguments(self, options: dict[str, Any]) -> Namespace:
-        """Return the arguments with which django-dramatiq's command would have executed Dramatiq's program.
+        """Return the arguments with which django-dramatiq's command would execute Dramatiq's program.
 
-        The options that are carried out here are left out: the watchdog's process has the pid file, every process the
-        log file, and the reloader watches.
+        That command is run with `os.execvp` replaced, so that it assembles the arguments and executes nothing. The
+        options --pid-file, --log-file and --watch are left out, because this command carries them out itself.
         """
         programs: list[list[str]] = []
 
@@ -144,7 +144,7 @@ def write_pid_file(path: str | None) -> None:
         cli.setup_pidfile(path)  # type: ignore[no-untyped-call]
     except (OSError, RuntimeError) as error:
         raise CommandError(f"--pid-file {path}: {error}", returncode=cli.RET_PIDFILE) from error
-    atexit.register(remove_pid_file, path)  # The watchdog removes it, too: it replaces this program, and its atexit.
+    atexit.register(remove_pid_file, path)  # The watchdog, which replaces this program, removes it at its end.
 
 
 def redirect_errors(path: str | None) -> None:
@@ -175,5 +175,5 @@ def run_dramatiq(arguments: Namespace) -> NoReturn:
     if sys.platform == "linux" and not (arguments.use_spawn or multiprocessing.get_start_method(allow_none=True)):
         multiprocessing.set_start_method("fork")
     gc.collect()
-    gc.freeze()  # What is loaded now stays: without the collector's marks its pages remain shared.
+    gc.freeze()  # Garbage collection would write to the loaded objects' memory, and so unshare it.
     sys.exit(cli.main(arguments))  # type: ignore[no-untyped-call]
