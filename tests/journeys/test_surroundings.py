@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection
 from django.test import Client
 from django.test.client import encode_multipart
 
@@ -187,45 +187,6 @@ def test_a_row_that_cannot_be_stored_leaves_no_file(media: Path, error: Exceptio
     assert response.status_code == status
     assert Upload.objects.count() == 0
     assert files_below(media) == []
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("step", "left"), [("BEGIN", 0), ("COMMIT", 1)])
-def test_only_a_commit_that_breaks_keeps_the_file(media: Path, monkeypatch: Any, step: str, left: int) -> None:
-    client = Client(raise_request_exception=False)
-
-    def fail(*args: Any, **options: Any) -> None:
-        raise OperationalError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*((transaction, "atomic") if step == "BEGIN" else (connection, "commit")), fail)
-        response = client.post("/", {"file": file_of()})
-
-    assert response.status_code == 503
-    assert len(files_below(media)) == left
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_deleted_upload_takes_its_file_along_after_the_commit(client: Client, media: Path) -> None:
-    client.post("/", {"file": file_of()})
-
-    with transaction.atomic():
-        Upload.objects.get().delete()
-        before_commit = files_below(media)
-
-    assert len(before_commit) == 1
-    assert files_below(media) == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_deletion_that_is_rolled_back_keeps_the_file(client: Client, media: Path) -> None:
-    client.post("/", {"file": file_of()})
-
-    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012 - the block is what is rolled back
-        Upload.objects.get().delete()
-        _ = 1 / 0
-
-    assert len(files_below(media)) == 1
 
 
 def assert_refused_for_storage(response: Any) -> None:

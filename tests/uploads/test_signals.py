@@ -1,6 +1,7 @@
 """The signal: a new upload is sent to a worker after its commit, and nothing else is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -101,3 +102,34 @@ def test_saving_or_looking_at_an_upload_sends_no_message(
         client.get(f"{upload.get_absolute_url()}download").getvalue()
 
     assert messages_sent() == []
+
+
+def file_of(content: bytes = b"some words", name: str = "notes.txt") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deleted_upload_takes_its_file_along_after_the_commit(client: Client, media: Path) -> None:
+    client.post("/", {"file": file_of()})
+
+    with transaction.atomic():
+        Upload.objects.get().delete()
+        before_commit = files_below(media)
+
+    assert len(before_commit) == 1
+    assert files_below(media) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deletion_that_is_rolled_back_keeps_the_file(client: Client, media: Path) -> None:
+    client.post("/", {"file": file_of()})
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012 - the block is what is rolled back
+        Upload.objects.get().delete()
+        _ = 1 / 0
+
+    assert len(files_below(media)) == 1

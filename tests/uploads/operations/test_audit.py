@@ -154,20 +154,6 @@ def test_a_file_that_the_disk_refuses_to_keep_leaves_nothing(media: Path, monkey
     assert not Upload.objects.exists()
 
 
-def test_folders_are_synced_from_the_root_down_once_by_each_process(media: Path, monkeypatch: Any) -> None:
-    first = store()
-    synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync", lambda path: synced.append(Path(path)))
-
-    upload = store()
-    assert synced == [Path(upload.file.path), Path(upload.file.path).parent]
-
-    first.file.storage.synced_folders.clear()  # Another process: the folder is there, who knows since when.
-    synced.clear()
-    store()
-    assert synced[-2:] == [media / "uploads", media]
-
-
 def test_a_file_under_a_name_that_is_not_ours_is_no_orphan_where_a_row_names_it(media: Path) -> None:
     kept = orphan(media, "uploads/legacy.txt", age=DAY_AND_MORE)
     Upload.objects.filter(pk=old().pk).update(file="uploads/legacy.txt")
@@ -187,16 +173,6 @@ def test_a_mount_that_goes_away_while_it_is_looked_through_condemns_nothing(medi
         fix(findings)
 
     assert Upload.objects.get().status == Upload.Status.PENDING
-
-
-def test_a_stored_file_and_its_folders_are_synced(media: Path, monkeypatch: Any) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync", lambda path: synced.append(Path(path)))
-
-    upload = store()
-
-    day = Path(upload.file.path).parent
-    assert synced == [Path(upload.file.path), day, media / "uploads", media]
 
 
 def test_syncing_can_be_turned_off(settings: Any, monkeypatch: Any) -> None:
